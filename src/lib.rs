@@ -1,0 +1,11 @@
+//! sever ends every session of a compromised account, at every provider, and records what was seen.
+//!
+//! ```text
+//! delivery → verified → alerts → plan → jobs (stored) → claim → attempt → outcome (stored, audited)
+//!  ingest     verify    decode   policy     store        worker  provider      store
+//! ```
+//!
+//! Each folder is a stage, and imports point toward [`domain`]. `docs/ARCHITECTURE.md` follows one alert through them.
+
+pub mod clock;
+pub mod sandbox;
