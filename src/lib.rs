@@ -8,4 +8,11 @@
 //! Each folder is a stage, and imports point toward [`domain`]. `docs/ARCHITECTURE.md` follows one alert through them.
 
 pub mod clock;
+pub mod decode;
+pub mod domain;
+pub mod ingest;
+pub mod policy;
+pub mod provider;
 pub mod sandbox;
+pub mod settings;
+pub mod verify;

@@ -1,1 +1,3 @@
-fn main(){}
+//! Arguments to command, result to exit code.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Authentic bytes to alerts.

@@ -1,0 +1,12 @@
+//! What a subject turned out to be at a provider.
+
+use serde::{Deserialize, Serialize};
+
+/// An account that was read from the provider just now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The provider's own id, by which the account is addressed from here on.
+    pub id: String,
+    /// Every name it goes by there: id, login, user name, all e-mail addresses. Guardrails look at each.
+    pub identifiers: Vec<String>,
+}

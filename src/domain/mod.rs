@@ -1,0 +1,19 @@
+//! What the service speaks about. Imports nothing from the other stages.
+
+mod account;
+mod alert;
+mod delivery;
+mod id;
+mod job;
+mod outcome;
+mod scope;
+mod subject;
+
+pub use account::Account;
+pub use alert::{Alert, Severity};
+pub use delivery::Delivery;
+pub use id::{AlertId, JobId, NameError, ProviderName, SourceName};
+pub use job::{Attempt, AttemptClass, Claim, DeadReason, HoldReason, JobState, NewJob, Origin};
+pub use outcome::{Absence, Disposition, Next, Outcome, Revocation, Settlement};
+pub use scope::{RevokeRequest, Scope, ScopeKind, SessionRef};
+pub use subject::{AlertSubject, IdentifierError, Subject, check_identifier, fold};

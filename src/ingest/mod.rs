@@ -1,0 +1,1 @@
+//! The way in: a delivery becomes a receipt or a refusal.

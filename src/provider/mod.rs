@@ -1,0 +1,145 @@
+//! Systems in which a subject can hold sessions, behind one trait.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Account, AttemptClass, DeadReason, Disposition, HoldReason, Revocation, RevokeRequest, Subject};
+
+/// The kinds of provider, as named in the config.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProviderKind {
+    /// Okta Workforce and Customer Identity.
+    Okta,
+}
+
+/// A system in which a subject can hold sessions. Every method is safe to repeat.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// Which kind it is.
+    fn kind(&self) -> ProviderKind;
+
+    /// The account that `subject` names here, read with every identifier it has: one, or none. Two hits are an error.
+    /// A given id wins over the other names, and is read as well.
+    async fn resolve(&self, subject: &Subject) -> Result<Option<Account>, ProviderError>;
+
+    /// Ends the sessions of `account` that `request` asks for, also after a partial success.
+    /// `None`: there was nothing left to end (only where sessions were given).
+    async fn revoke(&self, account: &Account, request: &RevokeRequest) -> Result<Option<Revocation>, ProviderError>;
+
+    /// Checks credentials and their scopes, changing nothing.
+    async fn check(&self) -> Result<CredentialReport, ProviderError>;
+
+    /// How long no call should be made because the provider asked us to wait; `None`: go ahead.
+    fn wait(&self) -> Option<Duration>;
+}
+
+/// What `check` found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CredentialReport {
+    /// Who we are there, for example the login of a token's owner.
+    pub identity: String,
+    /// Permissions that are missing, each with what does not work without it.
+    pub missing: Vec<String>,
+    /// Permissions that are not needed.
+    pub excess: Vec<String>,
+    /// Permissions that could not be checked without changing something.
+    pub unchecked: Vec<String>,
+}
+
+/// What a call was and what came back, fit for logs and for the operator: no secret, no control characters, bounded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CallReport {
+    /// The call, for example `revoke_sessions`.
+    pub operation: &'static str,
+    /// HTTP status, if an answer came.
+    pub status: Option<u16>,
+    /// The provider's own code.
+    pub code: Option<String>,
+    /// What happened and, where something is to be mended, how.
+    pub message: String,
+    /// The provider's id of the call.
+    pub request_id: Option<String>,
+}
+
+/// Why a call did not do what was asked. Each variant is named for what the caller does next.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ProviderError {
+    /// The provider asked us to wait.
+    #[error("{}", .report.message)]
+    Throttled {
+        /// How long, counted from now, within our own bounds; `None`: it did not say.
+        retry_after: Option<Duration>,
+        /// The call.
+        report: CallReport,
+    },
+    /// No answer, a late one, a 5xx, or an answer that makes no sense.
+    #[error("{}", .0.message)]
+    Unavailable(CallReport),
+    /// Our credential is refused.
+    #[error("{}", .0.message)]
+    Unauthorized(CallReport),
+    /// Our settings cannot work there: wrong URL, a feature that is off, a demand we cannot meet.
+    #[error("{}", .0.message)]
+    Misconfigured(CallReport),
+    /// A 403: about us if `check` fails too, else about this job.
+    #[error("{}", .0.message)]
+    Forbidden(CallReport),
+    /// Refused for this job.
+    #[error("{}", .0.message)]
+    Refused(CallReport),
+    /// The given id is not known there.
+    #[error("{}", .0.message)]
+    UnknownAccount(CallReport),
+    /// Several accounts answer to this name, or no name given is of use there.
+    #[error("{}", .0.message)]
+    Unclear(CallReport),
+}
+
+impl ProviderError {
+    /// What this error means for the job that met it.
+    #[must_use]
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::Throttled { retry_after, .. } => Disposition::Throttle { after: *retry_after },
+            Self::Unavailable(_) => Disposition::Retry,
+            Self::Unauthorized(_) => Disposition::CloseGate(HoldReason::Credential),
+            Self::Misconfigured(_) => Disposition::CloseGate(HoldReason::Misconfigured),
+            Self::Forbidden(_) => Disposition::AskCheck,
+            Self::Refused(_) => Disposition::GiveUp(DeadReason::Refused),
+            Self::UnknownAccount(_) => Disposition::GiveUp(DeadReason::UnknownAccount),
+            Self::Unclear(_) => Disposition::Hold(HoldReason::Account),
+        }
+    }
+
+    /// The class that metrics count it under.
+    #[must_use]
+    pub fn class(&self) -> AttemptClass {
+        match self {
+            Self::Throttled { .. } => AttemptClass::Throttled,
+            Self::Unavailable(_) => AttemptClass::Unavailable,
+            Self::Unauthorized(_) => AttemptClass::Unauthorized,
+            Self::Misconfigured(_) => AttemptClass::Misconfigured,
+            Self::Forbidden(_) | Self::Refused(_) | Self::UnknownAccount(_) => AttemptClass::Refused,
+            Self::Unclear(_) => AttemptClass::Unclear,
+        }
+    }
+
+    /// The call behind it.
+    #[must_use]
+    pub fn report(&self) -> &CallReport {
+        match self {
+            Self::Throttled { report, .. }
+            | Self::Unavailable(report)
+            | Self::Unauthorized(report)
+            | Self::Misconfigured(report)
+            | Self::Forbidden(report)
+            | Self::Refused(report)
+            | Self::UnknownAccount(report)
+            | Self::Unclear(report) => report,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Is this delivery from who it says, and fresh?
