@@ -7,6 +7,7 @@
 //!
 //! Each folder is a stage, and imports point toward [`domain`]. `docs/ARCHITECTURE.md` follows one alert through them.
 
+pub mod audit;
 pub mod clock;
 pub mod decode;
 pub mod domain;
@@ -15,4 +16,6 @@ pub mod policy;
 pub mod provider;
 pub mod sandbox;
 pub mod settings;
+pub mod store;
+pub mod telemetry;
 pub mod verify;

@@ -69,6 +69,8 @@ pub struct Settlement {
     pub account: Option<Account>,
     /// The provider's yes, if there was one.
     pub revocation: Option<Revocation>,
+    /// A revoking call was sent and its answer is not known: it may have worked.
+    pub answer_unknown: bool,
 }
 
 /// What comes next for a job.

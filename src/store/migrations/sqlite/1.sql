@@ -1,0 +1,136 @@
+-- Times are microseconds since 1970, UTC. `steady` ones never jump while a process runs (see clock.rs).
+
+CREATE TABLE deliveries (
+  seq         INTEGER PRIMARY KEY,
+  source      TEXT    NOT NULL,
+  delivery_id TEXT    NOT NULL,          -- the sender's id where it is signed, else a digest
+  received_at INTEGER NOT NULL,          -- wall
+  status      INTEGER NOT NULL,          -- 0 accepted, 1 ignored, 2 quarantined
+  reason      TEXT,                      -- why it is in quarantine
+  headers     TEXT    NOT NULL,          -- an allow-list of headers, as JSON
+  body        BLOB    NOT NULL,
+  alerts      TEXT    NOT NULL           -- rows of alerts, as a JSON list
+);
+CREATE INDEX deliveries_ignored ON deliveries (received_at) WHERE status = 1;
+CREATE INDEX deliveries_quarantined ON deliveries (source, seq) WHERE status = 2;
+
+-- Half the key names the delivery id, half the body: the same id with another body is another delivery.
+CREATE TABLE delivery_guards (
+  key        BLOB    PRIMARY KEY,
+  delivery   INTEGER NOT NULL,
+  expires_at INTEGER                     -- wall; NULL where no time is signed: kept for ever
+) WITHOUT ROWID;
+CREATE INDEX delivery_guards_expiry ON delivery_guards (expires_at) WHERE expires_at IS NOT NULL;
+
+CREATE TABLE alerts (
+  seq         INTEGER PRIMARY KEY,
+  id          BLOB    NOT NULL UNIQUE,
+  guard       BLOB    NOT NULL UNIQUE,   -- issuer and the sender's alert id
+  issuer      TEXT    NOT NULL,
+  source      TEXT    NOT NULL,
+  external_id TEXT    NOT NULL,
+  kind        TEXT    NOT NULL,
+  severity    INTEGER NOT NULL,
+  occurred_at INTEGER NOT NULL,          -- the sender's clock
+  received_at INTEGER NOT NULL,          -- wall
+  reason      TEXT,
+  delivery    INTEGER NOT NULL,
+  skipped     TEXT    NOT NULL           -- rules that made no job, with reasons, as JSON
+);
+
+CREATE TABLE alert_jobs (
+  alert INTEGER NOT NULL,
+  key   BLOB    NOT NULL,                -- provider, subject, scope, dry run
+  job   INTEGER NOT NULL,
+  PRIMARY KEY (alert, key)
+) WITHOUT ROWID;
+CREATE INDEX alert_jobs_by_job ON alert_jobs (job);
+
+CREATE TABLE jobs (
+  seq         INTEGER PRIMARY KEY,
+  id          BLOB    NOT NULL UNIQUE,
+  provider    TEXT    NOT NULL,
+  state       INTEGER NOT NULL,          -- 0 queued, 1 leased, 2 proving, 3 held, 4 done, 5 dead, 6 cancelled
+  severity    INTEGER NOT NULL,
+  due_at      INTEGER,                   -- steady; only while queued or proving
+  lease_until INTEGER,                   -- steady; only while leased
+  attempts    INTEGER NOT NULL DEFAULT 0,
+  failures    INTEGER NOT NULL DEFAULT 0,
+  absences    INTEGER NOT NULL DEFAULT 0,
+  call_open   INTEGER NOT NULL DEFAULT 0, -- a call was begun whose answer is not recorded
+  repeated    INTEGER NOT NULL DEFAULT 0, -- calls made although an earlier one may have been answered
+  dry_run     INTEGER NOT NULL,
+  approved    INTEGER NOT NULL DEFAULT 0,
+  subject     TEXT    NOT NULL,
+  subject_key BLOB    NOT NULL,
+  request     TEXT    NOT NULL,
+  rules       TEXT    NOT NULL,
+  account_id  TEXT,
+  chosen_id   TEXT,                      -- the account an operator chose
+  outcome     TEXT,
+  hold_reason TEXT,
+  dead_reason TEXT,
+  note        TEXT,
+  result      TEXT,                      -- sessions_ended, survives, as JSON
+  merged_into BLOB,
+  created_at  INTEGER NOT NULL,          -- steady
+  held_since  INTEGER,                   -- steady
+  held_total  INTEGER NOT NULL DEFAULT 0,
+  finished_at INTEGER,                   -- wall
+  received_at INTEGER NOT NULL,          -- wall, of the first alert
+  occurred_at INTEGER NOT NULL,
+  alert_id    BLOB    NOT NULL,          -- the first alert
+  source      TEXT    NOT NULL
+);
+CREATE INDEX jobs_due ON jobs (provider, severity, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX jobs_lease ON jobs (provider, lease_until) WHERE lease_until IS NOT NULL;
+CREATE INDEX jobs_open ON jobs (subject_key) WHERE state = 0;
+CREATE INDEX jobs_account ON jobs (account_id) WHERE account_id IS NOT NULL;
+CREATE INDEX jobs_held ON jobs (provider, hold_reason) WHERE state = 3;
+CREATE INDEX jobs_dead ON jobs (seq) WHERE state = 5;
+CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
+
+CREATE TABLE attempts (
+  job    INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  data   TEXT    NOT NULL,
+  PRIMARY KEY (job, number)
+) WITHOUT ROWID;
+
+-- Kept in step by every transaction, so that counting costs nothing at any backlog.
+CREATE TABLE job_counts (
+  provider TEXT    NOT NULL,
+  state    INTEGER NOT NULL,
+  jobs     INTEGER NOT NULL,
+  PRIMARY KEY (provider, state)
+) WITHOUT ROWID;
+
+CREATE TABLE quarantine_sizes (
+  source  TEXT    PRIMARY KEY,
+  entries INTEGER NOT NULL,
+  bytes   INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- A provider that waits; an empty name means all of them. Closed spans stay for as long as jobs do: time that a job
+-- spent behind one does not count towards give_up_after.
+CREATE TABLE gates (
+  seq       INTEGER PRIMARY KEY,
+  provider  TEXT    NOT NULL,
+  reason    TEXT    NOT NULL,
+  note      TEXT    NOT NULL,
+  closed_at INTEGER NOT NULL,            -- steady
+  opened_at INTEGER                      -- steady; NULL while closed
+);
+CREATE UNIQUE INDEX gates_closed ON gates (provider, reason) WHERE opened_at IS NULL;
+
+CREATE TABLE audit (
+  seq    INTEGER PRIMARY KEY,
+  at     INTEGER NOT NULL,
+  writer TEXT    NOT NULL,
+  event  TEXT    NOT NULL,
+  job    BLOB,
+  alert  BLOB,
+  actor  TEXT    NOT NULL,
+  detail TEXT    NOT NULL,
+  hash   BLOB    NOT NULL
+);

@@ -1,0 +1,187 @@
+//! The database is the queue: what is stored here is what will be done, and the record of what was.
+//!
+//! Every method is one whole state change, with its audit row, in one transaction. It answers after the commit.
+
+mod model;
+mod sqlite;
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::audit::Actor;
+use crate::clock::Clock;
+use crate::domain::{Account, AlertId, Claim, HoldReason, JobId, ProviderName, Settlement, SourceName};
+use crate::telemetry::Metrics;
+
+pub use model::{
+    Admission, Admitted, AlertReceipt, AlertView, AuditView, Backlog, Bound, ClaimRequest, DeliveryStatus, GateView,
+    JobDetail, JobFilter, JobReceipt, JobView, Page, PlannedAlert, QuarantineView, Receipt, ReceiptStatus, Skipped,
+    StatusView, StoredDelivery,
+};
+pub use sqlite::SqliteStore;
+
+/// The pipeline's core: jobs that survive anything but the disk.
+#[async_trait]
+pub trait JobStore: Send + Sync {
+    /// Records a delivery, its alerts and their jobs, all or nothing; a repeat is [`Admitted::Duplicate`].
+    async fn admit(&self, admission: Admission) -> Result<Admitted, StoreError>;
+
+    /// Leases due jobs of one provider, and those whose lease ran out, raising the attempt number of each.
+    /// The most severe go first, and what has waited long goes before what came just now.
+    async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claim>, StoreError>;
+
+    /// Extends leases; answers which of them were still ours, in the same order.
+    async fn renew(&self, claims: Vec<(i64, u32)>, lease: Duration) -> Result<Vec<bool>, StoreError>;
+
+    /// Records which account the job is about, just before the provider is called for it. One call is in flight per
+    /// account: whoever comes second waits, or is merged where it would do the same for the same alert.
+    async fn bind(&self, claim: &Claim, account: &Account) -> Result<Bound, StoreError>;
+
+    /// Ends an attempt. [`StoreError::LeaseLost`] when a later attempt exists.
+    async fn settle(&self, claim: &Claim, settlement: Settlement) -> Result<(), StoreError>;
+
+    /// Lets a provider's jobs go on.
+    async fn open_gate(&self, provider: &ProviderName, reason: HoldReason) -> Result<(), StoreError>;
+
+    /// What keeps providers from being called.
+    async fn gates(&self) -> Result<Vec<GateView>, StoreError>;
+
+    /// How much is waiting, for metrics and readiness.
+    async fn backlog(&self) -> Result<Backlog, StoreError>;
+
+    /// Returns when a job may be due or the time is up, also if the signal came just before the call.
+    async fn wait_for_due(&self, at_most: Duration);
+
+    /// Removes what is older than `retention` allows, a bounded number of rows at a time; how many went.
+    async fn prune(&self, retention: &Retention) -> Result<u64, StoreError>;
+}
+
+/// What operators see and do.
+#[async_trait]
+pub trait Operations: Send + Sync {
+    /// What is still open.
+    async fn status(&self) -> Result<StatusView, StoreError>;
+
+    /// Jobs, newest first.
+    async fn jobs(&self, filter: JobFilter) -> Result<Page<JobView>, StoreError>;
+
+    /// A job with every attempt.
+    async fn job(&self, job: JobId) -> Result<Option<JobDetail>, StoreError>;
+
+    /// Alerts, newest first.
+    async fn alerts(&self, cursor: Option<i64>, limit: u32) -> Result<Page<AlertView>, StoreError>;
+
+    /// An alert with its jobs as they are now.
+    async fn alert(&self, alert: AlertId) -> Result<Option<AlertView>, StoreError>;
+
+    /// Makes a held, dead, done or cancelled job due now, as if new.
+    async fn requeue(&self, job: JobId, actor: Actor, reason: String) -> Result<(), StoreError>;
+
+    /// Ends a job that no worker holds.
+    async fn cancel(&self, job: JobId, actor: Actor, reason: String) -> Result<(), StoreError>;
+
+    /// Lets a held job go on, with the account to act on where that was unclear.
+    async fn approve(
+        &self,
+        job: JobId,
+        actor: Actor,
+        account_id: Option<String>,
+        reason: String,
+    ) -> Result<(), StoreError>;
+
+    /// Deliveries that could not be decoded or planned, newest first.
+    async fn quarantine(&self, cursor: Option<i64>, limit: u32) -> Result<Page<QuarantineView>, StoreError>;
+
+    /// A stored delivery with its body. The reading is recorded.
+    async fn delivery(&self, seq: i64, actor: Actor) -> Result<Option<StoredDelivery>, StoreError>;
+
+    /// Where an alert came from.
+    async fn delivery_of(&self, alert: AlertId, actor: Actor) -> Result<Option<StoredDelivery>, StoreError>;
+
+    /// Stores what a kept delivery decodes into now. What was done for an alert before is not done again.
+    async fn replay(&self, seq: i64, admission: Admission, actor: Actor) -> Result<Receipt, StoreError>;
+
+    /// Stops calls to one provider, or to all.
+    async fn pause(&self, provider: Option<ProviderName>, actor: Actor, reason: String) -> Result<(), StoreError>;
+
+    /// Lets them go on.
+    async fn resume(&self, provider: Option<ProviderName>, actor: Actor) -> Result<(), StoreError>;
+
+    /// The audit record, oldest first.
+    async fn audit(&self, after: Option<i64>, limit: u32) -> Result<Page<AuditView>, StoreError>;
+}
+
+/// Why the store did not do what was asked. Each variant is named for what the caller does next.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Try again later: locked, full, or shutting down.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// A later attempt exists; what this one did stands nowhere.
+    #[error("the lease was lost to a later attempt")]
+    LeaseLost,
+    /// The job's state does not allow it.
+    #[error("{0}")]
+    Conflict(String),
+    /// There is no such thing.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// The source's quarantine is full.
+    #[error("the quarantine of {0} is full")]
+    QuarantineFull(SourceName),
+}
+
+/// How long records are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Finished jobs, with their alerts and deliveries.
+    pub jobs: Duration,
+    /// Deliveries that matched no rule.
+    pub ignored: Duration,
+    /// Deliveries in quarantine.
+    pub quarantine: Duration,
+}
+
+/// The most that one source may keep in quarantine. Beyond it, deliveries of that kind are answered 503.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuarantineCap {
+    /// Deliveries.
+    pub entries: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+}
+
+impl Default for QuarantineCap {
+    fn default() -> Self {
+        Self { entries: 10_000, bytes: 256 << 20 }
+    }
+}
+
+/// Where the store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// A file on this machine.
+    Sqlite(PathBuf),
+}
+
+impl FromStr for StoreUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("sqlite://") {
+            Some(path) if !path.is_empty() => Ok(Self::Sqlite(PathBuf::from(path))),
+            _ => Err("write sqlite:// and the path of a file, for example sqlite:///var/lib/sever/sever.db".to_owned()),
+        }
+    }
+}
+
+/// Opens the store, creating and migrating it where needed.
+pub fn open(url: &StoreUrl, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> anyhow::Result<Arc<SqliteStore>> {
+    match url {
+        StoreUrl::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path, clock, metrics)?)),
+    }
+}

@@ -1,0 +1,390 @@
+//! What goes into the store and comes out of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    AlertId, Attempt, DeadReason, HoldReason, JobId, JobState, NewJob, Outcome, ProviderName, ScopeKind, SessionRef,
+    Severity, SourceName, Subject,
+};
+
+/// An authentic delivery and what it was decoded and planned into.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    /// Where it came from.
+    pub source: SourceName,
+    /// Under whose name its alert ids are unique.
+    pub issuer: String,
+    /// Two deliveries with the same guard are one.
+    pub guard: [u8; 32],
+    /// Until when a repeat could still pass verification, by the wall clock; `None`: for ever.
+    pub guard_expires_at: Option<Timestamp>,
+    /// The sender's id where it is signed, else a digest.
+    pub delivery_id: String,
+    /// When it was received, by the wall clock.
+    pub received_at: Timestamp,
+    /// The headers that are kept.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+    /// What it says, planned.
+    pub alerts: Vec<PlannedAlert>,
+    /// Why it is kept in quarantine, where it could not be decoded or a rule failed.
+    pub quarantine: Option<String>,
+}
+
+/// An alert with the jobs that rules made of it.
+#[derive(Debug, Clone)]
+pub struct PlannedAlert {
+    /// Our id, if it is not known already.
+    pub id: AlertId,
+    /// The sender's.
+    pub external_id: String,
+    /// What happened.
+    pub kind: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// When it happened, by the sender's clock.
+    pub occurred_at: Timestamp,
+    /// For people.
+    pub reason: Option<String>,
+    /// The jobs.
+    pub jobs: Vec<NewJob>,
+    /// Rules that made none, and why.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A rule that made no job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Skipped {
+    /// The rule's name.
+    pub rule: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What became of an admission.
+#[derive(Debug, Clone)]
+pub enum Admitted {
+    /// Stored just now.
+    New(Receipt),
+    /// Stored before; with the jobs as they are now.
+    Duplicate(Receipt),
+}
+
+/// What the sender gets to see.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Receipt {
+    /// What became of the delivery.
+    pub status: ReceiptStatus,
+    /// The sender's id where it is signed, else a digest.
+    pub delivery_id: String,
+    /// Each alert in it.
+    pub alerts: Vec<AlertReceipt>,
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReceiptStatus {
+    /// Stored, with jobs.
+    Accepted,
+    /// Stored before.
+    Duplicate,
+    /// Stored; no rule matched.
+    Ignored,
+    /// Kept for a person: it could not be decoded or planned.
+    Quarantined,
+}
+
+/// An alert in a receipt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AlertReceipt {
+    /// Our id.
+    pub id: AlertId,
+    /// The sender's.
+    pub external_id: String,
+    /// Its jobs.
+    pub jobs: Vec<JobReceipt>,
+    /// Rules that made none.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A job in a receipt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct JobReceipt {
+    /// Its id.
+    pub id: JobId,
+    /// Where.
+    pub provider: ProviderName,
+    /// Whose sessions.
+    pub subject: Subject,
+    /// Where it stands.
+    pub state: JobState,
+}
+
+/// How a stored delivery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryStatus {
+    /// Has jobs.
+    Accepted = 0,
+    /// No rule matched.
+    Ignored = 1,
+    /// Kept for a person.
+    Quarantined = 2,
+}
+
+/// What a worker asks for.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest {
+    /// Whose jobs.
+    pub provider: ProviderName,
+    /// At most so many.
+    pub limit: u32,
+    /// For how long.
+    pub lease: Duration,
+}
+
+/// Whether the call may be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bound {
+    /// Make it.
+    Proceed,
+    /// Another job does or did this; ours is cancelled.
+    Merged(JobId),
+    /// Another job's call for this account is in flight; ours is queued again.
+    Busy,
+}
+
+/// Why a provider's jobs wait.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GateView {
+    /// Which; `None`: all of them.
+    pub provider: Option<ProviderName>,
+    /// Why.
+    pub reason: HoldReason,
+    /// In words.
+    pub note: String,
+    /// Since when.
+    #[schemars(with = "String")]
+    pub since: Timestamp,
+}
+
+/// How much is waiting.
+#[derive(Debug, Clone, Default)]
+pub struct Backlog {
+    /// Jobs by provider and state.
+    pub jobs: Vec<(ProviderName, JobState, u64)>,
+    /// Held jobs by provider and reason, as stored (gates aside).
+    pub held: Vec<(ProviderName, HoldReason, u64)>,
+    /// How long the oldest due job of each provider has been due.
+    pub oldest_due: Vec<(ProviderName, Duration)>,
+    /// Quarantined deliveries by source: entries and bytes.
+    pub quarantine: Vec<(SourceName, u64, u64)>,
+}
+
+/// What is still open.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StatusView {
+    /// Jobs by provider and state. Behind a closed gate, queued jobs count as held.
+    pub jobs: BTreeMap<ProviderName, BTreeMap<JobState, u64>>,
+    /// Held jobs by provider and reason.
+    pub held: BTreeMap<ProviderName, BTreeMap<HoldReason, u64>>,
+    /// What keeps providers from being called.
+    pub gates: Vec<GateView>,
+    /// For how many seconds the oldest due job of each provider has been due.
+    pub oldest_due_seconds: BTreeMap<ProviderName, f64>,
+    /// Deliveries in quarantine, by source.
+    pub quarantine: BTreeMap<SourceName, u64>,
+}
+
+/// Which jobs to list.
+#[derive(Debug, Clone, Default)]
+pub struct JobFilter {
+    /// In this state, as shown.
+    pub state: Option<JobState>,
+    /// At this provider.
+    pub provider: Option<ProviderName>,
+    /// With this e-mail, user name or id, in the alert or as resolved.
+    pub subject: Option<String>,
+    /// After this one of the page before.
+    pub cursor: Option<i64>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A part of a listing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Page<T> {
+    /// The part.
+    pub items: Vec<T>,
+    /// Ask again with this for the next part; `null`: that was all.
+    pub next_cursor: Option<String>,
+}
+
+/// A job as operators see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct JobView {
+    /// Its id.
+    pub id: JobId,
+    /// Where it stands. Behind a closed gate, a queued job shows as held.
+    pub state: JobState,
+    /// What was seen, once done.
+    pub outcome: Option<Outcome>,
+    /// What it waits for, if held.
+    pub hold_reason: Option<HoldReason>,
+    /// Why it was given up, if dead.
+    pub dead_reason: Option<DeadReason>,
+    /// The last word on it, for people.
+    pub note: Option<String>,
+    /// Where.
+    pub provider: ProviderName,
+    /// Whose sessions.
+    pub subject: Subject,
+    /// The account it turned out to be.
+    pub account_id: Option<String>,
+    /// Which sessions.
+    pub scope: ScopeKind,
+    /// The given sessions, where the scope is `sessions`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sessions: Vec<SessionRef>,
+    /// How severe.
+    pub severity: Severity,
+    /// Sends nothing.
+    pub dry_run: bool,
+    /// The rules that asked for it.
+    pub rules: Vec<String>,
+    /// The source of the first alert.
+    pub source: SourceName,
+    /// The alerts behind it.
+    pub alert_ids: Vec<AlertId>,
+    /// How many times it was claimed.
+    pub attempts: u32,
+    /// How many sessions ended, where the provider tells.
+    pub sessions_ended: Option<u64>,
+    /// What this provider leaves alive by its nature.
+    pub survives: Vec<String>,
+    /// Sessions begun after the revocation; empty where the provider offers no look.
+    pub signed_in_again: Vec<serde_json::Value>,
+    /// Calls made although an earlier one, cut short, may have worked.
+    pub repeated: u32,
+    /// The job that does this one's work.
+    pub merged_into: Option<JobId>,
+    /// When it is due, if it waits.
+    #[schemars(with = "Option<String>")]
+    pub due_at: Option<Timestamp>,
+    /// When the first alert was received.
+    #[schemars(with = "String")]
+    pub received_at: Timestamp,
+    /// When it ended.
+    #[schemars(with = "Option<String>")]
+    pub finished_at: Option<Timestamp>,
+}
+
+/// A job and its whole story.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct JobDetail {
+    /// The job.
+    #[serde(flatten)]
+    pub job: JobView,
+    /// Every attempt, first to last.
+    pub history: Vec<Attempt>,
+}
+
+/// An alert as operators see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AlertView {
+    /// Our id.
+    pub id: AlertId,
+    /// The sender's.
+    pub external_id: String,
+    /// Where it came from first.
+    pub source: SourceName,
+    /// Under whose name its id is unique.
+    pub issuer: String,
+    /// What happened.
+    pub kind: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// For people.
+    pub reason: Option<String>,
+    /// When it happened, by the sender's clock.
+    #[schemars(with = "String")]
+    pub occurred_at: Timestamp,
+    /// When it was received.
+    #[schemars(with = "String")]
+    pub received_at: Timestamp,
+    /// Its jobs as they are now.
+    pub jobs: Vec<JobReceipt>,
+    /// Rules that made none.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A delivery in quarantine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct QuarantineView {
+    /// Its number.
+    pub id: i64,
+    /// Where it came from.
+    pub source: SourceName,
+    /// The sender's id where it is signed, else a digest.
+    pub delivery_id: String,
+    /// Why it is kept.
+    pub reason: String,
+    /// The size of its body.
+    pub size_bytes: u64,
+    /// When it was received.
+    #[schemars(with = "String")]
+    pub received_at: Timestamp,
+}
+
+/// A delivery as stored.
+#[derive(Debug, Clone)]
+pub struct StoredDelivery {
+    /// Its number.
+    pub seq: i64,
+    /// Where it came from.
+    pub source: SourceName,
+    /// The sender's id where it is signed, else a digest.
+    pub delivery_id: String,
+    /// How it stands.
+    pub status: DeliveryStatus,
+    /// Why it is in quarantine.
+    pub reason: Option<String>,
+    /// The headers that were kept.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+    /// When it was received, by the wall clock.
+    pub received_at: Timestamp,
+}
+
+/// A row of the audit record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditView {
+    /// Its place.
+    pub seq: i64,
+    /// When.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+    /// Which process wrote it.
+    pub writer: String,
+    /// What.
+    pub event: String,
+    /// Which job.
+    pub job: Option<JobId>,
+    /// Which alert.
+    pub alert: Option<AlertId>,
+    /// Who.
+    pub actor: String,
+    /// Everything else.
+    pub detail: serde_json::Value,
+    /// Hex; covers this row and the one before.
+    pub hash: String,
+}

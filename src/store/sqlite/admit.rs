@@ -1,0 +1,397 @@
+//! A delivery, its alerts and their jobs, all or nothing.
+
+use bytes::Bytes;
+use rusqlite::{OptionalExtension, params};
+use serde_json::json;
+
+use super::codec::{alert_guard, job_id, job_key, json, severity, state, to_json, word};
+use super::tx::Tx;
+use crate::audit::{Actor, AuditEvent};
+use crate::domain::{AlertId, JobId, JobState, NewJob, Origin, RevokeRequest};
+use crate::store::{
+    Admission, Admitted, AlertReceipt, DeliveryStatus, JobReceipt, PlannedAlert, QuarantineCap, Receipt, ReceiptStatus,
+    StoreError,
+};
+
+/// Stores a delivery, unless it was stored before.
+pub(super) fn admit(tx: &mut Tx<'_>, admission: Admission, cap: QuarantineCap) -> Result<Admitted, StoreError> {
+    if let Some(delivery) = known_delivery(tx, &admission)? {
+        let alerts = receipts_of(tx, delivery, &admission)?;
+        return Ok(Admitted::Duplicate(receipt(ReceiptStatus::Duplicate, &admission, alerts)));
+    }
+    if admission.quarantine.is_some() {
+        reserve_quarantine(tx, &admission, cap)?;
+    }
+    let delivery = next_delivery(tx)?;
+    let (rows, alerts) = store_alerts(tx, delivery, &admission)?;
+    let status = status_of(&admission, &alerts);
+    insert_delivery(tx, delivery, &admission, status, &rows)?;
+    tx.sql("INSERT INTO delivery_guards (key, delivery, expires_at) VALUES (?1, ?2, ?3)")?.execute(params![
+        admission.guard,
+        delivery,
+        admission.guard_expires_at.map(|at| at.as_microsecond())
+    ])?;
+    record(tx, &admission, status, &alerts, &Actor::system())?;
+    Ok(Admitted::New(receipt(status_word(status), &admission, alerts)))
+}
+
+/// Stores what a kept delivery says now.
+pub(super) fn replay(
+    tx: &mut Tx<'_>,
+    delivery: i64,
+    admission: Admission,
+    actor: &Actor,
+    cap: QuarantineCap,
+) -> Result<Receipt, StoreError> {
+    let before: i64 = tx
+        .sql("SELECT status FROM deliveries WHERE seq = ?1")?
+        .query_row([delivery], |row| row.get(0))
+        .optional()?
+        .ok_or(StoreError::NotFound("delivery"))?;
+    let was_kept = before == DeliveryStatus::Quarantined as i64;
+    match (was_kept, admission.quarantine.is_some()) {
+        (true, false) => release_quarantine(tx, &admission)?,
+        (false, true) => reserve_quarantine(tx, &admission, cap)?,
+        (true, true) | (false, false) => {}
+    }
+    let (rows, alerts) = store_alerts(tx, delivery, &admission)?;
+    let status = status_of(&admission, &alerts);
+    tx.sql("UPDATE deliveries SET status = ?2, reason = ?3, alerts = ?4 WHERE seq = ?1")?.execute(params![
+        delivery,
+        status as i64,
+        admission.quarantine,
+        to_json(&rows)?
+    ])?;
+    tx.record(AuditEvent::Replayed, None, None, actor, &json!({"delivery": delivery}).to_string())?;
+    record(tx, &admission, status, &alerts, actor)?;
+    Ok(receipt(status_word(status), &admission, alerts))
+}
+
+fn receipt(status: ReceiptStatus, admission: &Admission, alerts: Vec<AlertReceipt>) -> Receipt {
+    Receipt { status, delivery_id: admission.delivery_id.clone(), alerts }
+}
+
+fn status_of(admission: &Admission, alerts: &[AlertReceipt]) -> DeliveryStatus {
+    if admission.quarantine.is_some() {
+        DeliveryStatus::Quarantined
+    } else if alerts.iter().any(|alert| !alert.jobs.is_empty()) {
+        DeliveryStatus::Accepted
+    } else {
+        DeliveryStatus::Ignored
+    }
+}
+
+fn status_word(status: DeliveryStatus) -> ReceiptStatus {
+    match status {
+        DeliveryStatus::Accepted => ReceiptStatus::Accepted,
+        DeliveryStatus::Ignored => ReceiptStatus::Ignored,
+        DeliveryStatus::Quarantined => ReceiptStatus::Quarantined,
+    }
+}
+
+/// The delivery with this guard, if there was one. One seek finds it, and other bodies under the same id.
+fn known_delivery(tx: &Tx<'_>, admission: &Admission) -> Result<Option<i64>, StoreError> {
+    let mut last = admission.guard;
+    last[16..].fill(0xff);
+    let mut first = admission.guard;
+    first[16..].fill(0);
+    let mut statement = tx.sql("SELECT key, delivery FROM delivery_guards WHERE key BETWEEN ?1 AND ?2")?;
+    let mut rows = statement.query(params![first, last])?;
+    let mut other_body = false;
+    while let Some(row) = rows.next()? {
+        if row.get_ref(0)?.as_blob().is_ok_and(|key| key == admission.guard) {
+            return Ok(Some(row.get(1)?));
+        }
+        other_body = true;
+    }
+    if other_body {
+        tracing::warn!(source.name = %admission.source, "a known delivery id came with another body; taken as a new delivery");
+    }
+    Ok(None)
+}
+
+/// Rows are numbered by us, so that alerts can name their delivery before it is written.
+fn next_delivery(tx: &Tx<'_>) -> Result<i64, StoreError> {
+    Ok(tx.sql("SELECT coalesce(max(seq), 0) + 1 FROM deliveries")?.query_row([], |row| row.get(0))?)
+}
+
+fn insert_delivery(
+    tx: &Tx<'_>,
+    seq: i64,
+    admission: &Admission,
+    status: DeliveryStatus,
+    alerts: &[i64],
+) -> Result<(), StoreError> {
+    tx.sql(
+        "INSERT INTO deliveries (seq, source, delivery_id, received_at, status, reason, headers, body, alerts)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?
+    .execute(params![
+        seq,
+        admission.source.as_str(),
+        admission.delivery_id,
+        admission.received_at.as_microsecond(),
+        status as i64,
+        admission.quarantine,
+        to_json(&admission.headers)?,
+        body(&admission.body),
+        to_json(&alerts)?,
+    ])?;
+    Ok(())
+}
+
+fn body(bytes: &Bytes) -> &[u8] {
+    bytes
+}
+
+fn reserve_quarantine(tx: &Tx<'_>, admission: &Admission, cap: QuarantineCap) -> Result<(), StoreError> {
+    let size = admission.body.len() as u64;
+    let (entries, bytes): (u64, u64) = tx
+        .sql(
+            "INSERT INTO quarantine_sizes (source, entries, bytes) VALUES (?1, 1, ?2)
+             ON CONFLICT DO UPDATE SET entries = entries + 1, bytes = bytes + ?2 RETURNING entries, bytes",
+        )?
+        .query_row(params![admission.source.as_str(), size], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if entries > cap.entries || bytes > cap.bytes {
+        return Err(StoreError::QuarantineFull(admission.source.clone()));
+    }
+    Ok(())
+}
+
+fn release_quarantine(tx: &Tx<'_>, admission: &Admission) -> Result<(), StoreError> {
+    tx.sql("UPDATE quarantine_sizes SET entries = entries - 1, bytes = bytes - ?2 WHERE source = ?1")?
+        .execute(params![admission.source.as_str(), admission.body.len() as u64])?;
+    Ok(())
+}
+
+fn store_alerts(
+    tx: &mut Tx<'_>,
+    delivery: i64,
+    admission: &Admission,
+) -> Result<(Vec<i64>, Vec<AlertReceipt>), StoreError> {
+    let mut rows = Vec::with_capacity(admission.alerts.len());
+    let mut receipts = Vec::with_capacity(admission.alerts.len());
+    for planned in &admission.alerts {
+        let (row, id) = find_or_insert_alert(tx, delivery, admission, planned)?;
+        let jobs = planned
+            .jobs
+            .iter()
+            .map(|job| store_job(tx, (row, id), admission, planned, job))
+            .collect::<Result<_, _>>()?;
+        rows.push(row);
+        receipts.push(AlertReceipt {
+            id,
+            external_id: planned.external_id.clone(),
+            jobs,
+            skipped: planned.skipped.clone(),
+        });
+    }
+    Ok((rows, receipts))
+}
+
+fn find_or_insert_alert(
+    tx: &Tx<'_>,
+    delivery: i64,
+    admission: &Admission,
+    alert: &PlannedAlert,
+) -> Result<(i64, AlertId), StoreError> {
+    let guard = alert_guard(&admission.issuer, &alert.external_id);
+    let known = tx
+        .sql("SELECT seq, id FROM alerts WHERE guard = ?1")?
+        .query_row([guard], |row| Ok((row.get(0)?, super::codec::alert_id(row, "id")?)))
+        .optional()?;
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let row = tx
+        .sql(
+            "INSERT INTO alerts (id, guard, issuer, source, external_id, kind, severity, occurred_at, received_at,
+             reason, delivery, skipped) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        )?
+        .insert(params![
+            alert.id.0.into_bytes(),
+            guard,
+            admission.issuer,
+            admission.source.as_str(),
+            alert.external_id,
+            alert.kind,
+            alert.severity.rank(),
+            alert.occurred_at.as_microsecond(),
+            admission.received_at.as_microsecond(),
+            alert.reason,
+            delivery,
+            to_json(&alert.skipped)?,
+        ])?;
+    Ok((row, alert.id))
+}
+
+/// The job of this alert: the one it has already, a queued one that takes it in, or a new one.
+fn store_job(
+    tx: &mut Tx<'_>,
+    alert: (i64, AlertId),
+    admission: &Admission,
+    planned: &PlannedAlert,
+    job: &NewJob,
+) -> Result<JobReceipt, StoreError> {
+    let request = to_json(&job.request)?;
+    let key = job_key(job, &request);
+    if let Some(receipt) = job_of_alert(tx, alert.0, key)? {
+        return Ok(receipt);
+    }
+    let absorbing = if job.origin == Origin::Due { queued_for(tx, job)? } else { None };
+    let (row, receipt) = match absorbing {
+        Some(queued) => absorb(tx, queued, alert.1, job)?,
+        None => insert_job(tx, alert.1, admission, planned, job, &request)?,
+    };
+    tx.sql("INSERT INTO alert_jobs (alert, key, job) VALUES (?1, ?2, ?3)")?.execute(params![alert.0, key, row])?;
+    Ok(receipt)
+}
+
+fn job_of_alert(tx: &Tx<'_>, alert: i64, key: [u8; 16]) -> Result<Option<JobReceipt>, StoreError> {
+    let found = tx
+        .sql(
+            "SELECT jobs.id, provider, subject, state FROM alert_jobs JOIN jobs ON jobs.seq = alert_jobs.job
+             WHERE alert = ?1 AND key = ?2",
+        )?
+        .query_row(params![alert, key], job_receipt)
+        .optional()?;
+    Ok(found)
+}
+
+pub(super) fn job_receipt(row: &rusqlite::Row<'_>) -> rusqlite::Result<JobReceipt> {
+    Ok(JobReceipt {
+        id: job_id(row, "id")?,
+        provider: word(row, "provider")?,
+        subject: json(row, "subject")?,
+        state: state(row, "state")?,
+    })
+}
+
+struct Queued {
+    row: i64,
+    id: JobId,
+    request: RevokeRequest,
+    rules: Vec<String>,
+    severity: u8,
+}
+
+fn queued_for(tx: &Tx<'_>, job: &NewJob) -> Result<Option<Queued>, StoreError> {
+    let found = tx
+        .sql(
+            "SELECT seq, id, request, rules, severity FROM jobs
+             WHERE subject_key = ?1 AND state = 0 AND provider = ?2 AND dry_run = ?3 LIMIT 1",
+        )?
+        .query_row(params![job.subject.key(), job.provider.as_str(), job.dry_run], |row| {
+            Ok(Queued {
+                row: row.get("seq")?,
+                id: job_id(row, "id")?,
+                request: json(row, "request")?,
+                rules: json(row, "rules")?,
+                severity: severity(row, "severity")?.rank(),
+            })
+        })
+        .optional()?;
+    Ok(found)
+}
+
+/// The queued job takes the higher severity and the earlier due time, and does what both ask.
+fn absorb(tx: &mut Tx<'_>, queued: Queued, alert: AlertId, job: &NewJob) -> Result<(i64, JobReceipt), StoreError> {
+    let mut rules = queued.rules;
+    rules.extend(job.rules.iter().filter(|rule| !rules.contains(rule)).cloned().collect::<Vec<_>>());
+    tx.sql("UPDATE jobs SET severity = ?2, due_at = min(due_at, ?3), request = ?4, rules = ?5 WHERE seq = ?1")?
+        .execute(params![
+            queued.row,
+            queued.severity.max(job.severity.rank()),
+            tx.steady,
+            to_json(&queued.request.union(job.request.clone()))?,
+            to_json(&rules)?,
+        ])?;
+    tx.record(AuditEvent::Absorbed, Some(queued.id), Some(alert), &Actor::system(), "{}")?;
+    tx.wake();
+    let (provider, subject) = (job.provider.clone(), job.subject.clone());
+    Ok((queued.row, JobReceipt { id: queued.id, provider, subject, state: JobState::Queued }))
+}
+
+fn insert_job(
+    tx: &mut Tx<'_>,
+    alert: AlertId,
+    admission: &Admission,
+    planned: &PlannedAlert,
+    job: &NewJob,
+    request: &str,
+) -> Result<(i64, JobReceipt), StoreError> {
+    let (state, hold_reason, dead_reason, note) = match &job.origin {
+        Origin::Due => (JobState::Queued, None, None, None),
+        Origin::Held(reason, note) => (JobState::Held, Some(reason.as_str()), None, Some(note)),
+        Origin::Dead(reason, note) => (JobState::Dead, None, Some(reason.as_str()), Some(note)),
+    };
+    let row = tx
+        .sql(
+            "INSERT INTO jobs (id, provider, state, severity, due_at, dry_run, subject, subject_key, request, rules,
+             hold_reason, dead_reason, note, created_at, held_since, finished_at, received_at, occurred_at, alert_id,
+             source) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20)",
+        )?
+        .insert(params![
+            job.id.0.into_bytes(),
+            job.provider.as_str(),
+            state as i64,
+            job.severity.rank(),
+            (state == JobState::Queued).then_some(tx.steady),
+            job.dry_run,
+            to_json(&job.subject)?,
+            job.subject.key(),
+            request,
+            to_json(&job.rules)?,
+            hold_reason,
+            dead_reason,
+            note,
+            tx.steady,
+            (state == JobState::Held).then_some(tx.steady),
+            state.is_final().then_some(tx.now.as_microsecond()),
+            admission.received_at.as_microsecond(),
+            planned.occurred_at.as_microsecond(),
+            alert.0.into_bytes(),
+            admission.source.as_str(),
+        ])?;
+    tx.count(job.provider.as_str(), None, Some(state));
+    if state == JobState::Queued {
+        tx.wake();
+    }
+    Ok((row, JobReceipt { id: job.id, provider: job.provider.clone(), subject: job.subject.clone(), state }))
+}
+
+fn record(
+    tx: &mut Tx<'_>,
+    admission: &Admission,
+    status: DeliveryStatus,
+    alerts: &[AlertReceipt],
+    actor: &Actor,
+) -> Result<(), StoreError> {
+    let event = match status {
+        DeliveryStatus::Accepted => AuditEvent::Admitted,
+        DeliveryStatus::Ignored => AuditEvent::Ignored,
+        DeliveryStatus::Quarantined => AuditEvent::Quarantined,
+    };
+    let detail = json!({
+        "source": admission.source,
+        "delivery_id": admission.delivery_id,
+        "reason": admission.quarantine,
+        "alerts": alerts,
+    });
+    tx.record(event, None, alerts.first().map(|alert| alert.id), actor, &detail.to_string())?;
+    Ok(())
+}
+
+/// What the alerts of a delivery became, for whoever sends it again.
+fn receipts_of(tx: &Tx<'_>, delivery: i64, admission: &Admission) -> Result<Vec<AlertReceipt>, StoreError> {
+    // Row numbers may be used again after pruning; the names tell whether it is still the same delivery.
+    let rows: Option<Vec<i64>> = tx
+        .sql("SELECT alerts FROM deliveries WHERE seq = ?1 AND source = ?2 AND delivery_id = ?3")?
+        .query_row(params![delivery, admission.source.as_str(), admission.delivery_id], |row| json(row, "alerts"))
+        .optional()?;
+    let mut receipts = Vec::new();
+    for row in rows.unwrap_or_default() {
+        receipts.extend(super::read::alert_receipt(tx.connection(), row)?);
+    }
+    Ok(receipts)
+}

@@ -1,0 +1,164 @@
+//! Due jobs to workers, under leases.
+
+use std::time::Duration;
+
+use rusqlite::{Row, params};
+use serde_json::json;
+
+use super::codec::{alert_id, job_id, json, micros, severity, time_at, word};
+use super::tx::Tx;
+use crate::audit::{Actor, AuditEvent};
+use crate::domain::{Attempt, AttemptClass, Claim, JobState, Severity};
+use crate::store::{ClaimRequest, StoreError};
+
+/// How much longer than a critical job one of this severity waits for its turn. What has waited longer than that
+/// goes first all the same, so that nothing is starved.
+fn patience(severity: Severity) -> Duration {
+    Duration::from_secs(match severity {
+        Severity::Critical => 0,
+        Severity::High => 30,
+        Severity::Medium => 120,
+        Severity::Low => 600,
+        Severity::Informational => 1800,
+    })
+}
+
+/// Leases what is due. Costs a few seeks, whatever the backlog.
+pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
+    let provider = request.provider.as_str();
+    if is_gated(tx, provider)? {
+        return Ok(Vec::new());
+    }
+    let lost = lost_leases(tx, provider, request.limit)?;
+    for row in &lost {
+        record_loss(tx, *row)?;
+    }
+    let room = request.limit.saturating_sub(u32::try_from(lost.len()).unwrap_or(u32::MAX));
+    let due = due_jobs(tx, provider, room)?;
+    let mut claims = Vec::with_capacity(lost.len() + due.len());
+    for row in &lost {
+        claims.push(lease(tx, *row, JobState::Leased, request.lease)?);
+    }
+    for row in &due {
+        claims.push(lease(tx, *row, JobState::Queued, request.lease)?);
+    }
+    Ok(claims)
+}
+
+fn is_gated(tx: &Tx<'_>, provider: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM gates WHERE opened_at IS NULL AND provider IN (?1, ''))";
+    Ok(tx.sql(sql)?.query_row([provider], |row| row.get(0))?)
+}
+
+fn lost_leases(tx: &Tx<'_>, provider: &str, limit: u32) -> Result<Vec<i64>, StoreError> {
+    let sql = "SELECT seq FROM jobs WHERE provider = ?1 AND lease_until <= ?2 ORDER BY lease_until LIMIT ?3";
+    let mut statement = tx.sql(sql)?;
+    let rows = statement.query_map(params![provider, tx.steady, limit], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn due_jobs(tx: &Tx<'_>, provider: &str, limit: u32) -> Result<Vec<i64>, StoreError> {
+    let mut heads = Vec::new();
+    let mut statement = tx.sql(
+        "SELECT seq, due_at FROM jobs WHERE provider = ?1 AND severity = ?2 AND due_at <= ?3
+         ORDER BY due_at LIMIT ?4",
+    )?;
+    for severity in Severity::ALL {
+        let behind = micros(patience(severity));
+        let rows = statement.query_map(params![provider, severity.rank(), tx.steady, limit], |row| {
+            Ok((row.get::<_, i64>(1)?.saturating_add(behind), row.get::<_, i64>(0)?))
+        })?;
+        for row in rows {
+            heads.push(row?);
+        }
+    }
+    heads.sort_unstable();
+    heads.truncate(limit as usize);
+    Ok(heads.into_iter().map(|(_, row)| row).collect())
+}
+
+fn lease(tx: &mut Tx<'_>, row: i64, from: JobState, lease: Duration) -> Result<Claim, StoreError> {
+    let until = tx.steady.saturating_add(micros(lease));
+    let mut claim = tx
+        .sql(
+            "UPDATE jobs SET state = 1, due_at = NULL, lease_until = ?2, attempts = attempts + 1 WHERE seq = ?1
+             RETURNING *",
+        )?
+        .query_row(params![row, until], read_claim)?;
+    claim.held += time_behind_gates(tx, &claim)?;
+    tx.count(claim.provider.as_str(), Some(from), Some(JobState::Leased));
+    let detail = json!({"attempt": claim.attempt, "provider": claim.provider}).to_string();
+    tx.record(AuditEvent::Claimed, Some(claim.job), None, &Actor::system(), &detail)?;
+    Ok(claim)
+}
+
+fn read_claim(row: &Row<'_>) -> rusqlite::Result<Claim> {
+    Ok(Claim {
+        job: job_id(row, "id")?,
+        row: row.get("seq")?,
+        provider: word(row, "provider")?,
+        subject: json(row, "subject")?,
+        request: json(row, "request")?,
+        severity: severity(row, "severity")?,
+        dry_run: row.get("dry_run")?,
+        attempt: row.get("attempts")?,
+        failures: row.get("failures")?,
+        absences: row.get("absences")?,
+        created_at: time_at(row, "created_at")?,
+        held: Duration::from_micros(row.get("held_total")?),
+        account_id: row.get("chosen_id")?,
+        approved: row.get("approved")?,
+        call_open: row.get("call_open")?,
+        lease_until: time_at(row, "lease_until")?,
+        alert: alert_id(row, "alert_id")?,
+        source: word(row, "source")?,
+        received_at: time_at(row, "received_at")?,
+        occurred_at: time_at(row, "occurred_at")?,
+    })
+}
+
+/// A provider that was closed to everyone has not used up the job's time.
+fn time_behind_gates(tx: &Tx<'_>, claim: &Claim) -> Result<Duration, StoreError> {
+    let waited: i64 = tx
+        .sql(
+            "SELECT coalesce(sum(coalesce(opened_at, ?3) - max(closed_at, ?2)), 0) FROM gates
+             WHERE provider IN (?1, '') AND coalesce(opened_at, ?3) > ?2",
+        )?
+        .query_row(params![claim.provider.as_str(), claim.created_at.as_microsecond(), tx.steady], |row| row.get(0))?;
+    Ok(Duration::from_micros(u64::try_from(waited).unwrap_or(0)))
+}
+
+/// How far a lost attempt got is not known; its place in the job's story says so.
+fn record_loss(tx: &mut Tx<'_>, row: i64) -> Result<(), StoreError> {
+    let (job, number) = tx
+        .sql("SELECT id, attempts FROM jobs WHERE seq = ?1")?
+        .query_row([row], |row| Ok((job_id(row, "id")?, row.get("attempts")?)))?;
+    let attempt = Attempt {
+        number,
+        started_at: tx.now,
+        duration_ms: 0,
+        class: AttemptClass::Lost,
+        operation: None,
+        status: None,
+        code: None,
+        message: "the process that worked on it ended or lost its lease; how far it got is not known".to_owned(),
+        request_id: None,
+    };
+    super::settle::insert_attempt(tx, row, &attempt)?;
+    let detail = json!({"attempt": number}).to_string();
+    tx.record(AuditEvent::LeaseLost, Some(job), None, &Actor::system(), &detail)?;
+    Ok(())
+}
+
+/// Extends the leases that are still ours.
+pub(super) fn renew(tx: &mut Tx<'_>, claims: &[(i64, u32)], lease: Duration) -> Result<Vec<bool>, StoreError> {
+    let until = tx.steady.saturating_add(micros(lease));
+    let mut statement = tx.sql("UPDATE jobs SET lease_until = ?3 WHERE seq = ?1 AND attempts = ?2 AND state = 1")?;
+    let renewed = claims.iter().map(|(row, fence)| Ok(statement.execute(params![row, fence, until])? == 1));
+    Ok(renewed.collect::<rusqlite::Result<_>>()?)
+}
+
+/// A store of one process has no leases but those of a process that is gone: they end now, not when they run out.
+pub(super) fn end_all_leases(connection: &rusqlite::Connection, now: jiff::Timestamp) -> rusqlite::Result<usize> {
+    connection.execute("UPDATE jobs SET lease_until = ?1 WHERE lease_until > ?1", [now.as_microsecond()])
+}

@@ -1,0 +1,91 @@
+//! Columns to types and back.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::Row;
+use rusqlite::types::Type;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use crate::domain::{AlertId, JobId, JobState, NewJob, Severity};
+use crate::store::StoreError;
+
+/// A column holds something that this version did not write.
+fn broken(column: &str, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    tracing::error!(column, "the store holds a value that cannot be read");
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error))
+}
+
+pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+    serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|error| broken(column, error))
+}
+
+pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Unavailable(error.to_string()))
+}
+
+/// A word of one of our enums, or a checked name.
+pub(super) fn word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    serde_json::from_value(serde_json::Value::from(text)).map_err(|error| broken(column, error))
+}
+
+pub(super) fn optional_word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<T>> {
+    match row.get_ref(column)?.as_str_or_null()? {
+        Some(_) => word(row, column).map(Some),
+        None => Ok(None),
+    }
+}
+
+pub(super) fn state(row: &Row<'_>, column: &str) -> rusqlite::Result<JobState> {
+    let number: usize = row.get(column)?;
+    JobState::ALL.get(number).copied().ok_or(rusqlite::Error::IntegralValueOutOfRange(0, number as i64))
+}
+
+pub(super) fn severity(row: &Row<'_>, column: &str) -> rusqlite::Result<Severity> {
+    let rank: u8 = row.get(column)?;
+    Severity::from_rank(rank).ok_or(rusqlite::Error::IntegralValueOutOfRange(0, i64::from(rank)))
+}
+
+pub(super) fn time(micros: i64) -> rusqlite::Result<Timestamp> {
+    Timestamp::from_microsecond(micros).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, micros))
+}
+
+pub(super) fn time_at(row: &Row<'_>, column: &str) -> rusqlite::Result<Timestamp> {
+    time(row.get(column)?)
+}
+
+pub(super) fn job_id(row: &Row<'_>, column: &str) -> rusqlite::Result<JobId> {
+    Ok(JobId(uuid::Uuid::from_bytes(row.get(column)?)))
+}
+
+pub(super) fn alert_id(row: &Row<'_>, column: &str) -> rusqlite::Result<AlertId> {
+    Ok(AlertId(uuid::Uuid::from_bytes(row.get(column)?)))
+}
+
+pub(super) fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn digest(parts: &[&[u8]]) -> [u8; 16] {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    let mut key = [0; 16];
+    key.copy_from_slice(&digest.finalize()[..16]);
+    key
+}
+
+/// The same for the same alert, whichever door it came in by.
+pub(super) fn alert_guard(issuer: &str, external_id: &str) -> [u8; 16] {
+    digest(&[issuer.as_bytes(), external_id.as_bytes()])
+}
+
+/// The same for the same job of one alert.
+pub(super) fn job_key(job: &NewJob, request: &str) -> [u8; 16] {
+    digest(&[job.provider.as_str().as_bytes(), &job.subject.key(), request.as_bytes(), &[u8::from(job.dry_run)]])
+}

@@ -1,0 +1,294 @@
+//! The embedded store: one SQLite file, one process.
+//!
+//! One thread writes. It takes whatever has queued while the last commit ran, applies it in one transaction, syncs
+//! once, and only then answers everyone. Readers have connections of their own.
+
+mod admit;
+mod claim;
+mod codec;
+mod operate;
+mod read;
+mod schema;
+mod settle;
+mod tx;
+mod upkeep;
+mod writer;
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use async_trait::async_trait;
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::Notify;
+
+use super::*;
+use tx::Tx;
+use writer::Writer;
+
+/// Readers that may run at once. Each is a connection with its own page cache.
+const READERS: usize = 2;
+
+/// The embedded store.
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Readers,
+    due: Arc<Notify>,
+    clock: Arc<dyn Clock>,
+    cap: QuarantineCap,
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens or creates the file at `path`. Fails if another process has it open.
+    pub fn open(path: &Path, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        }
+        let lock = lock_file(path)?;
+        let mut connection = connect(path).with_context(|| format!("cannot open {}", path.display()))?;
+        schema::migrate(&mut connection).with_context(|| format!("cannot migrate {}", path.display()))?;
+        restrict_access(path)?;
+        let lost = claim::end_all_leases(&connection, clock.steady())?;
+        if lost > 0 {
+            tracing::warn!(jobs = lost, "took over jobs of a process that ended without giving them back");
+        }
+        let readers = Readers::open(path)?;
+        let due = Arc::new(Notify::new());
+        let writer = Writer::start(connection, Arc::clone(&clock), metrics, Arc::clone(&due))?;
+        Ok(Self { writer, readers, due, clock, cap: QuarantineCap::default(), _lock: lock })
+    }
+
+    /// With other limits on what one source may keep in quarantine.
+    #[must_use]
+    pub fn with_quarantine_cap(mut self, cap: QuarantineCap) -> Self {
+        self.cap = cap;
+        self
+    }
+
+    async fn write<T, F>(&self, change: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.writer.run(change).await
+    }
+
+    async fn read<T, F>(&self, query: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.readers.run(query).await
+    }
+}
+
+/// Two processes that work on one file would both call the provider. The lock goes with the process, however it ends.
+fn lock_file(path: &Path) -> anyhow::Result<File> {
+    let lock_path = PathBuf::from(format!("{}.lock", path.display()));
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&lock_path)
+        .with_context(|| format!("cannot open {}", lock_path.display()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => bail!(
+            "{} is in use by another sever process; stop that one first, or give this one a store of its own",
+            path.display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", lock_path.display())),
+    }
+}
+
+/// Alerts name people: nobody but the service's own user reads the file.
+fn restrict_access(path: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .with_context(|| format!("cannot restrict access to {}", path.display()))
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(2))?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    // A commit is on disk when it returns; NORMAL could lose the last ones at power loss.
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "foreign_keys", "off")?;
+    // Checkpoints make the slowest commits: fewer, larger ones (40 MB of log).
+    connection.pragma_update(None, "wal_autocheckpoint", 10_000)?;
+    // KiB of page cache: the upper levels of every index of a million jobs.
+    connection.pragma_update(None, "cache_size", -16_000)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    Ok(connection)
+}
+
+struct Readers {
+    connections: Arc<Mutex<Vec<Connection>>>,
+    permits: Arc<tokio::sync::Semaphore>,
+}
+
+impl Readers {
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connections = Vec::with_capacity(READERS);
+        for _ in 0..READERS {
+            let connection = Connection::open_with_flags(path, flags)?;
+            connection.busy_timeout(Duration::from_secs(2))?;
+            connections.push(connection);
+        }
+        Ok(Self {
+            connections: Arc::new(Mutex::new(connections)),
+            permits: Arc::new(tokio::sync::Semaphore::new(READERS)),
+        })
+    }
+
+    async fn run<T, F>(&self, query: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let closed = || StoreError::Unavailable("closed".to_owned());
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| closed())?;
+        let pool = Arc::clone(&self.connections);
+        let read = move || {
+            let _permit = permit;
+            let take = || pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let connection = take().pop().ok_or_else(closed)?;
+            let found = query(&connection);
+            take().push(connection);
+            found
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|_| closed())?
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+#[async_trait]
+impl JobStore for SqliteStore {
+    async fn admit(&self, admission: Admission) -> Result<Admitted, StoreError> {
+        let cap = self.cap;
+        self.write(move |tx| admit::admit(tx, admission, cap)).await
+    }
+
+    async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claim>, StoreError> {
+        self.write(move |tx| claim::claim(tx, &request)).await
+    }
+
+    async fn renew(&self, claims: Vec<(i64, u32)>, lease: Duration) -> Result<Vec<bool>, StoreError> {
+        self.write(move |tx| claim::renew(tx, &claims, lease)).await
+    }
+
+    async fn bind(&self, claim: &Claim, account: &Account) -> Result<Bound, StoreError> {
+        let (row, fence, account) = (claim.row, claim.attempt, account.id.clone());
+        self.write(move |tx| settle::bind(tx, row, fence, &account)).await
+    }
+
+    async fn settle(&self, claim: &Claim, settlement: Settlement) -> Result<(), StoreError> {
+        let (row, fence) = (claim.row, claim.attempt);
+        self.write(move |tx| settle::settle(tx, row, fence, &settlement)).await
+    }
+
+    async fn open_gate(&self, provider: &ProviderName, reason: HoldReason) -> Result<(), StoreError> {
+        let provider = provider.clone();
+        self.write(move |tx| operate::open_gate(tx, Some(&provider), reason, &Actor::system())).await
+    }
+
+    async fn gates(&self) -> Result<Vec<GateView>, StoreError> {
+        self.read(read::gates).await
+    }
+
+    async fn backlog(&self) -> Result<Backlog, StoreError> {
+        let now = self.clock.steady();
+        self.read(move |db| read::backlog(db, now)).await
+    }
+
+    async fn wait_for_due(&self, at_most: Duration) {
+        // A notification sent just before is kept by `Notify`, so none is missed.
+        let _ = tokio::time::timeout(at_most, self.due.notified()).await;
+    }
+
+    async fn prune(&self, retention: &Retention) -> Result<u64, StoreError> {
+        let retention = *retention;
+        self.write(move |tx| upkeep::prune(tx, &retention)).await
+    }
+}
+
+#[async_trait]
+impl Operations for SqliteStore {
+    async fn status(&self) -> Result<StatusView, StoreError> {
+        let now = self.clock.steady();
+        self.read(move |db| read::status(db, now)).await
+    }
+
+    async fn jobs(&self, filter: JobFilter) -> Result<Page<JobView>, StoreError> {
+        self.read(move |db| read::jobs(db, &filter)).await
+    }
+
+    async fn job(&self, job: JobId) -> Result<Option<JobDetail>, StoreError> {
+        self.read(move |db| read::job(db, job)).await
+    }
+
+    async fn alerts(&self, cursor: Option<i64>, limit: u32) -> Result<Page<AlertView>, StoreError> {
+        self.read(move |db| read::alerts(db, cursor, limit)).await
+    }
+
+    async fn alert(&self, alert: AlertId) -> Result<Option<AlertView>, StoreError> {
+        self.read(move |db| read::alert(db, alert)).await
+    }
+
+    async fn requeue(&self, job: JobId, actor: Actor, reason: String) -> Result<(), StoreError> {
+        self.write(move |tx| operate::requeue(tx, job, &actor, &reason)).await
+    }
+
+    async fn cancel(&self, job: JobId, actor: Actor, reason: String) -> Result<(), StoreError> {
+        self.write(move |tx| operate::cancel(tx, job, &actor, &reason)).await
+    }
+
+    async fn approve(
+        &self,
+        job: JobId,
+        actor: Actor,
+        account_id: Option<String>,
+        reason: String,
+    ) -> Result<(), StoreError> {
+        self.write(move |tx| operate::approve(tx, job, &actor, account_id.as_deref(), &reason)).await
+    }
+
+    async fn quarantine(&self, cursor: Option<i64>, limit: u32) -> Result<Page<QuarantineView>, StoreError> {
+        self.read(move |db| read::quarantine(db, cursor, limit)).await
+    }
+
+    async fn delivery(&self, seq: i64, actor: Actor) -> Result<Option<StoredDelivery>, StoreError> {
+        self.write(move |tx| operate::delivery(tx, seq, &actor)).await
+    }
+
+    async fn delivery_of(&self, alert: AlertId, actor: Actor) -> Result<Option<StoredDelivery>, StoreError> {
+        self.write(move |tx| operate::delivery_of(tx, alert, &actor)).await
+    }
+
+    async fn replay(&self, seq: i64, admission: Admission, actor: Actor) -> Result<Receipt, StoreError> {
+        let cap = self.cap;
+        self.write(move |tx| admit::replay(tx, seq, admission, &actor, cap)).await
+    }
+
+    async fn pause(&self, provider: Option<ProviderName>, actor: Actor, reason: String) -> Result<(), StoreError> {
+        self.write(move |tx| operate::close_gate(tx, provider.as_ref(), HoldReason::Paused, &reason, &actor)).await
+    }
+
+    async fn resume(&self, provider: Option<ProviderName>, actor: Actor) -> Result<(), StoreError> {
+        self.write(move |tx| operate::open_gate(tx, provider.as_ref(), HoldReason::Paused, &actor)).await
+    }
+
+    async fn audit(&self, after: Option<i64>, limit: u32) -> Result<Page<AuditView>, StoreError> {
+        self.read(move |db| read::audit(db, after, limit)).await
+    }
+}

@@ -1,0 +1,207 @@
+//! What operators do, each with their name on it.
+
+use rusqlite::{OptionalExtension, Row, params};
+use serde_json::json;
+
+use super::codec::{json, state, time_at, word};
+use super::tx::Tx;
+use crate::audit::{Actor, AuditEvent};
+use crate::domain::{AlertId, HoldReason, JobId, JobState, ProviderName};
+use crate::store::{DeliveryStatus, StoreError, StoredDelivery};
+
+struct Found {
+    row: i64,
+    state: JobState,
+    provider: ProviderName,
+    gated: bool,
+}
+
+fn find(tx: &Tx<'_>, job: JobId) -> Result<Found, StoreError> {
+    tx.sql(
+        "SELECT seq, state, provider, EXISTS (SELECT 1 FROM gates WHERE opened_at IS NULL
+         AND gates.provider IN (jobs.provider, '')) AS gated FROM jobs WHERE id = ?1",
+    )?
+    .query_row([job.0.into_bytes()], |row| {
+        Ok(Found {
+            row: row.get("seq")?,
+            state: state(row, "state")?,
+            provider: word(row, "provider")?,
+            gated: row.get("gated")?,
+        })
+    })
+    .optional()?
+    .ok_or(StoreError::NotFound("job"))
+}
+
+/// Makes a job due now, as if new.
+pub(super) fn requeue(tx: &mut Tx<'_>, job: JobId, actor: &Actor, reason: &str) -> Result<(), StoreError> {
+    let found = find(tx, job)?;
+    match found.state {
+        JobState::Held | JobState::Done | JobState::Dead | JobState::Cancelled => {}
+        JobState::Queued | JobState::Leased | JobState::Proving => return Err(still_working(&found)),
+    }
+    tx.sql(
+        "UPDATE jobs SET state = 0, due_at = ?2, created_at = ?2, failures = 0, absences = 0, held_since = NULL,
+         held_total = 0, finished_at = NULL, outcome = NULL, hold_reason = NULL, dead_reason = NULL,
+         merged_into = NULL, note = NULL WHERE seq = ?1",
+    )?
+    .execute(params![found.row, tx.steady])?;
+    moved(tx, &found, job, JobState::Queued, AuditEvent::Requeued, actor, json!({"reason": reason}))
+}
+
+/// Ends a job that no worker holds.
+pub(super) fn cancel(tx: &mut Tx<'_>, job: JobId, actor: &Actor, reason: &str) -> Result<(), StoreError> {
+    let found = find(tx, job)?;
+    match found.state {
+        JobState::Queued | JobState::Proving | JobState::Held => {}
+        JobState::Leased => return Err(still_working(&found)),
+        JobState::Done | JobState::Dead | JobState::Cancelled => {
+            return Err(StoreError::Conflict(format!("the job is {} already", found.state)));
+        }
+    }
+    tx.sql("UPDATE jobs SET state = 6, due_at = NULL, hold_reason = NULL, finished_at = ?2, note = ?3 WHERE seq = ?1")?
+        .execute(params![found.row, tx.now.as_microsecond(), format!("cancelled: {reason}")])?;
+    moved(tx, &found, job, JobState::Cancelled, AuditEvent::Cancelled, actor, json!({"reason": reason}))
+}
+
+/// Lets a held job go on.
+pub(super) fn approve(
+    tx: &mut Tx<'_>,
+    job: JobId,
+    actor: &Actor,
+    account_id: Option<&str>,
+    reason: &str,
+) -> Result<(), StoreError> {
+    let found = find(tx, job)?;
+    if found.state != JobState::Held {
+        return Err(not_held(&found));
+    }
+    tx.sql(
+        "UPDATE jobs SET state = 0, due_at = ?2, approved = 1, chosen_id = coalesce(?3, chosen_id),
+         hold_reason = NULL, held_total = held_total + ?2 - coalesce(held_since, ?2), held_since = NULL
+         WHERE seq = ?1",
+    )?
+    .execute(params![found.row, tx.steady, account_id])?;
+    let detail = json!({"reason": reason, "account_id": account_id});
+    moved(tx, &found, job, JobState::Queued, AuditEvent::Approved, actor, detail)
+}
+
+fn still_working(found: &Found) -> StoreError {
+    let mend = match found.state {
+        JobState::Leased => "; an attempt is running, try again in a moment",
+        _ => "; it is worked on without being asked",
+    };
+    StoreError::Conflict(format!("the job is {}{mend}", found.state))
+}
+
+fn not_held(found: &Found) -> StoreError {
+    if found.gated && found.state == JobState::Queued {
+        let provider = &found.provider;
+        return StoreError::Conflict(format!(
+            "all jobs of {provider} wait, and approval does not change that: mend its credential or settings, or resume it"
+        ));
+    }
+    StoreError::Conflict(format!("the job is {}, and only held jobs can be approved", found.state))
+}
+
+fn moved(
+    tx: &mut Tx<'_>,
+    found: &Found,
+    job: JobId,
+    to: JobState,
+    event: AuditEvent,
+    actor: &Actor,
+    detail: serde_json::Value,
+) -> Result<(), StoreError> {
+    tx.count(found.provider.as_str(), Some(found.state), Some(to));
+    if to == JobState::Queued {
+        tx.wake();
+    }
+    tx.record(event, Some(job), None, actor, &detail.to_string())?;
+    Ok(())
+}
+
+/// Closes a gate, unless it is closed for this reason already.
+pub(super) fn close_gate(
+    tx: &mut Tx<'_>,
+    provider: Option<&ProviderName>,
+    reason: HoldReason,
+    note: &str,
+    actor: &Actor,
+) -> Result<(), StoreError> {
+    let name = provider.map_or("", ProviderName::as_str);
+    let closed = tx
+        .sql("INSERT OR IGNORE INTO gates (provider, reason, note, closed_at) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![name, reason.as_str(), note, tx.steady])?;
+    if closed == 1 {
+        let event = if reason == HoldReason::Paused { AuditEvent::Paused } else { AuditEvent::GateClosed };
+        let detail = json!({"provider": provider, "reason": reason, "note": note});
+        tx.record(event, None, None, actor, &detail.to_string())?;
+    }
+    Ok(())
+}
+
+/// Opens a gate, if it is closed for this reason.
+pub(super) fn open_gate(
+    tx: &mut Tx<'_>,
+    provider: Option<&ProviderName>,
+    reason: HoldReason,
+    actor: &Actor,
+) -> Result<(), StoreError> {
+    let name = provider.map_or("", ProviderName::as_str);
+    let opened = tx
+        .sql("UPDATE gates SET opened_at = ?3 WHERE provider = ?1 AND reason = ?2 AND opened_at IS NULL")?
+        .execute(params![name, reason.as_str(), tx.steady])?;
+    if opened == 1 {
+        let event = if reason == HoldReason::Paused { AuditEvent::Resumed } else { AuditEvent::GateOpened };
+        let detail = json!({"provider": provider, "reason": reason});
+        tx.record(event, None, None, actor, &detail.to_string())?;
+        tx.wake();
+    }
+    Ok(())
+}
+
+/// A stored delivery; that it was read is recorded.
+pub(super) fn delivery(tx: &mut Tx<'_>, seq: i64, actor: &Actor) -> Result<Option<StoredDelivery>, StoreError> {
+    let found = tx.sql("SELECT * FROM deliveries WHERE seq = ?1")?.query_row([seq], stored).optional()?;
+    if found.is_some() {
+        tx.record(AuditEvent::BodyRead, None, None, actor, &json!({"delivery": seq}).to_string())?;
+    }
+    Ok(found)
+}
+
+/// Where an alert came from first.
+pub(super) fn delivery_of(
+    tx: &mut Tx<'_>,
+    alert: AlertId,
+    actor: &Actor,
+) -> Result<Option<StoredDelivery>, StoreError> {
+    let seq = tx
+        .sql("SELECT delivery FROM alerts WHERE id = ?1")?
+        .query_row([alert.0.into_bytes()], |row| row.get(0))
+        .optional()?;
+    match seq {
+        Some(seq) => delivery(tx, seq, actor),
+        None => Ok(None),
+    }
+}
+
+fn stored(row: &Row<'_>) -> rusqlite::Result<StoredDelivery> {
+    let body: Vec<u8> = row.get("body")?;
+    let status = match row.get("status")? {
+        0 => DeliveryStatus::Accepted,
+        1 => DeliveryStatus::Ignored,
+        2 => DeliveryStatus::Quarantined,
+        other => return Err(rusqlite::Error::IntegralValueOutOfRange(0, other)),
+    };
+    Ok(StoredDelivery {
+        seq: row.get("seq")?,
+        source: word(row, "source")?,
+        delivery_id: row.get("delivery_id")?,
+        status,
+        reason: row.get("reason")?,
+        headers: json(row, "headers")?,
+        body: body.into(),
+        received_at: time_at(row, "received_at")?,
+    })
+}

@@ -1,0 +1,336 @@
+//! What operators and metrics see.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::codec::{alert_id, job_id, json, optional_word, severity, state, time, time_at, word};
+use crate::domain::{
+    AlertId, Attempt, HoldReason, JobId, JobState, ProviderName, Revocation, RevokeRequest, Scope, SessionRef, fold,
+};
+use crate::store::{
+    AlertReceipt, AlertView, AuditView, Backlog, GateView, JobDetail, JobFilter, JobReceipt, JobView, Page,
+    QuarantineView, StatusView, StoreError,
+};
+
+/// What keeps providers from being called.
+pub(super) fn gates(db: &Connection) -> Result<Vec<GateView>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT provider, reason, note, closed_at FROM gates WHERE opened_at IS NULL ORDER BY closed_at",
+    )?;
+    let rows = statement.query_map([], |row| {
+        let name: String = row.get("provider")?;
+        Ok(GateView {
+            provider: if name.is_empty() { None } else { Some(word(row, "provider")?) },
+            reason: word(row, "reason")?,
+            note: row.get("note")?,
+            since: time_at(row, "closed_at")?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// How much is waiting.
+pub(super) fn backlog(db: &Connection, now: Timestamp) -> Result<Backlog, StoreError> {
+    let jobs = collect(db, "SELECT provider, state, jobs FROM job_counts WHERE jobs > 0", |row| {
+        Ok((word(row, "provider")?, state(row, "state")?, row.get("jobs")?))
+    })?;
+    let held = collect(
+        db,
+        "SELECT provider, hold_reason, count(*) AS jobs FROM jobs WHERE state = 3 GROUP BY provider, hold_reason",
+        |row| Ok((word(row, "provider")?, word(row, "hold_reason")?, row.get("jobs")?)),
+    )?;
+    let quarantine = collect(db, "SELECT source, entries, bytes FROM quarantine_sizes WHERE entries > 0", |row| {
+        Ok((word(row, "source")?, row.get("entries")?, row.get("bytes")?))
+    })?;
+    Ok(Backlog { oldest_due: oldest_due(db, now, &jobs)?, jobs, held, quarantine })
+}
+
+fn collect<T>(
+    db: &Connection,
+    sql: &str,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map([], read)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn oldest_due(
+    db: &Connection,
+    now: Timestamp,
+    jobs: &[(ProviderName, JobState, u64)],
+) -> Result<Vec<(ProviderName, Duration)>, StoreError> {
+    let providers: BTreeSet<&ProviderName> = jobs.iter().map(|(provider, ..)| provider).collect();
+    // One seek per severity: the index has the severity before the time.
+    let mut statement = db.prepare_cached(
+        "WITH ranks (rank) AS (VALUES (0), (1), (2), (3), (4)) SELECT min((SELECT due_at FROM jobs
+         WHERE provider = ?1 AND severity = rank AND due_at <= ?2 ORDER BY due_at LIMIT 1)) FROM ranks",
+    )?;
+    let mut oldest = Vec::new();
+    for provider in providers {
+        let due: Option<i64> =
+            statement.query_row(params![provider.as_str(), now.as_microsecond()], |row| row.get(0))?;
+        let age = due.map_or(0, |due| now.as_microsecond().saturating_sub(due));
+        oldest.push((provider.clone(), Duration::from_micros(u64::try_from(age).unwrap_or(0))));
+    }
+    Ok(oldest)
+}
+
+/// What is still open. Behind a closed gate, queued jobs count as held.
+pub(super) fn status(db: &Connection, now: Timestamp) -> Result<StatusView, StoreError> {
+    let backlog = backlog(db, now)?;
+    let gates = gates(db)?;
+    let mut jobs: BTreeMap<ProviderName, BTreeMap<JobState, u64>> = BTreeMap::new();
+    let mut held: BTreeMap<ProviderName, BTreeMap<HoldReason, u64>> = BTreeMap::new();
+    for (provider, state, count) in backlog.jobs {
+        let gate = gate_of(&gates, &provider).filter(|_| state == JobState::Queued);
+        if let Some(gate) = gate {
+            *held.entry(provider.clone()).or_default().entry(gate.reason).or_default() += count;
+        }
+        let shown = if gate.is_some() { JobState::Held } else { state };
+        *jobs.entry(provider).or_default().entry(shown).or_default() += count;
+    }
+    for (provider, reason, count) in backlog.held {
+        *held.entry(provider).or_default().entry(reason).or_default() += count;
+    }
+    Ok(StatusView {
+        jobs,
+        held,
+        gates,
+        oldest_due_seconds: backlog.oldest_due.into_iter().map(|(name, age)| (name, age.as_secs_f64())).collect(),
+        quarantine: backlog.quarantine.into_iter().map(|(source, entries, _)| (source, entries)).collect(),
+    })
+}
+
+fn gate_of<'a>(gates: &'a [GateView], provider: &ProviderName) -> Option<&'a GateView> {
+    gates.iter().find(|gate| gate.provider.as_ref().is_none_or(|name| name == provider))
+}
+
+/// Jobs, newest first.
+pub(super) fn jobs(db: &Connection, filter: &JobFilter) -> Result<Page<JobView>, StoreError> {
+    let gates = gates(db)?;
+    let limit = filter.limit.clamp(1, 1000);
+    let sql = format!("SELECT * FROM jobs WHERE {} ORDER BY seq DESC LIMIT ?5", conditions(filter, &gates));
+    let mut statement = db.prepare_cached(&sql)?;
+    let subject = filter.subject.as_deref();
+    let wanted = params![
+        filter.cursor.unwrap_or(i64::MAX),
+        filter.provider.as_ref().map(ProviderName::as_str),
+        subject,
+        subject.map(fold),
+        limit + 1,
+    ];
+    let mut rows = statement.query(wanted)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push((row.get("seq")?, job_view(db, row, &gates)?));
+    }
+    Ok(page(found, limit))
+}
+
+/// `?1` cursor, `?2` provider, `?3` subject, `?4` subject folded.
+fn conditions(filter: &JobFilter, gates: &[GateView]) -> String {
+    let mut sql = "seq < ?1 AND (?2 IS NULL OR provider = ?2) AND (?3 IS NULL OR account_id = ?3
+        OR json_extract(subject, '$.id') = ?3 OR lower(json_extract(subject, '$.email')) = ?4
+        OR lower(json_extract(subject, '$.username')) = ?4)"
+        .to_owned();
+    let gated = gated_sql(gates);
+    match filter.state {
+        None => {}
+        Some(JobState::Held) => sql.push_str(&format!(" AND (state = 3 OR (state = 0 AND {gated}))")),
+        Some(JobState::Queued) => sql.push_str(&format!(" AND state = 0 AND NOT {gated}")),
+        Some(state) => sql.push_str(&format!(" AND state = {}", state as i64)),
+    }
+    sql
+}
+
+/// Provider names are checked when the config is read, so they hold no quotes.
+fn gated_sql(gates: &[GateView]) -> String {
+    if gates.iter().any(|gate| gate.provider.is_none()) {
+        return "1".to_owned();
+    }
+    let names: Vec<String> = gates.iter().flat_map(|gate| &gate.provider).map(|name| format!("'{name}'")).collect();
+    format!("(provider IN ({}))", names.join(", "))
+}
+
+fn page<T>(mut found: Vec<(i64, T)>, limit: u32) -> Page<T> {
+    let more = found.len() > limit as usize;
+    found.truncate(limit as usize);
+    let next_cursor = if more { found.last().map(|(seq, _)| seq.to_string()) } else { None };
+    Page { items: found.into_iter().map(|(_, item)| item).collect(), next_cursor }
+}
+
+fn job_view(db: &Connection, row: &Row<'_>, gates: &[GateView]) -> rusqlite::Result<JobView> {
+    let provider: ProviderName = word(row, "provider")?;
+    let stored = state(row, "state")?;
+    let gate = gate_of(gates, &provider).filter(|_| stored == JobState::Queued);
+    let request: RevokeRequest = json(row, "request")?;
+    let result: Option<Revocation> = match row.get_ref("result")?.as_str_or_null()? {
+        Some(_) => Some(json(row, "result")?),
+        None => None,
+    };
+    let due_at: Option<i64> = row.get("due_at")?;
+    let finished_at: Option<i64> = row.get("finished_at")?;
+    let merged_into: Option<[u8; 16]> = row.get("merged_into")?;
+    Ok(JobView {
+        id: job_id(row, "id")?,
+        state: if gate.is_some() { JobState::Held } else { stored },
+        outcome: optional_word(row, "outcome")?,
+        hold_reason: gate.map(|gate| gate.reason).map_or_else(|| optional_word(row, "hold_reason"), |r| Ok(Some(r)))?,
+        dead_reason: optional_word(row, "dead_reason")?,
+        note: gate.map(|gate| gate.note.clone()).map_or_else(|| row.get("note"), |note| Ok(Some(note)))?,
+        subject: json(row, "subject")?,
+        account_id: row.get("account_id")?,
+        scope: request.scope.kind(),
+        sessions: sessions(request.scope),
+        severity: severity(row, "severity")?,
+        dry_run: row.get("dry_run")?,
+        rules: json(row, "rules")?,
+        source: word(row, "source")?,
+        alert_ids: alerts_of(db, row.get("seq")?)?,
+        attempts: row.get("attempts")?,
+        sessions_ended: result.as_ref().and_then(|result| result.sessions_ended),
+        survives: result.map(|result| result.survives).unwrap_or_default(),
+        signed_in_again: Vec::new(),
+        repeated: row.get("repeated")?,
+        merged_into: merged_into.map(|id| JobId(uuid::Uuid::from_bytes(id))),
+        due_at: due_at.map(time).transpose()?,
+        received_at: time_at(row, "received_at")?,
+        finished_at: finished_at.map(time).transpose()?,
+        provider,
+    })
+}
+
+fn sessions(scope: Scope) -> Vec<SessionRef> {
+    match scope {
+        Scope::Sessions(sessions) => sessions,
+        Scope::All | Scope::Web | Scope::Mobile => Vec::new(),
+    }
+}
+
+fn alerts_of(db: &Connection, job: i64) -> rusqlite::Result<Vec<AlertId>> {
+    let sql = "SELECT alerts.id FROM alert_jobs JOIN alerts ON alerts.seq = alert_jobs.alert WHERE job = ?1
+               ORDER BY alerts.seq";
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map([job], |row| alert_id(row, "id"))?;
+    rows.collect()
+}
+
+/// A job with every attempt.
+pub(super) fn job(db: &Connection, job: JobId) -> Result<Option<JobDetail>, StoreError> {
+    let gates = gates(db)?;
+    let found = db
+        .prepare_cached("SELECT * FROM jobs WHERE id = ?1")?
+        .query_row([job.0.into_bytes()], |row| Ok((row.get::<_, i64>("seq")?, job_view(db, row, &gates)?)))
+        .optional()?;
+    let Some((row, job)) = found else { return Ok(None) };
+    let mut statement = db.prepare_cached("SELECT data FROM attempts WHERE job = ?1 ORDER BY number")?;
+    let history = statement.query_map([row], |row| json::<Attempt>(row, "data"))?.collect::<Result<_, _>>()?;
+    Ok(Some(JobDetail { job, history }))
+}
+
+/// Alerts, newest first.
+pub(super) fn alerts(db: &Connection, cursor: Option<i64>, limit: u32) -> Result<Page<AlertView>, StoreError> {
+    let limit = limit.clamp(1, 1000);
+    let mut statement = db.prepare_cached("SELECT * FROM alerts WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2")?;
+    let mut rows = statement.query(params![cursor.unwrap_or(i64::MAX), limit + 1])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push((row.get("seq")?, alert_view(db, row)?));
+    }
+    Ok(page(found, limit))
+}
+
+/// An alert with its jobs.
+pub(super) fn alert(db: &Connection, alert: AlertId) -> Result<Option<AlertView>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT * FROM alerts WHERE id = ?1")?;
+    Ok(statement.query_row([alert.0.into_bytes()], |row| alert_view(db, row)).optional()?)
+}
+
+fn alert_view(db: &Connection, row: &Row<'_>) -> rusqlite::Result<AlertView> {
+    Ok(AlertView {
+        id: alert_id(row, "id")?,
+        external_id: row.get("external_id")?,
+        source: word(row, "source")?,
+        issuer: row.get("issuer")?,
+        kind: row.get("kind")?,
+        severity: severity(row, "severity")?,
+        reason: row.get("reason")?,
+        occurred_at: time_at(row, "occurred_at")?,
+        received_at: time_at(row, "received_at")?,
+        jobs: jobs_of(db, row.get("seq")?)?,
+        skipped: json(row, "skipped")?,
+    })
+}
+
+fn jobs_of(db: &Connection, alert: i64) -> rusqlite::Result<Vec<JobReceipt>> {
+    let sql = "SELECT DISTINCT jobs.seq, jobs.id, provider, subject, state FROM alert_jobs
+               JOIN jobs ON jobs.seq = alert_jobs.job WHERE alert = ?1 ORDER BY jobs.seq";
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map([alert], super::admit::job_receipt)?;
+    rows.collect()
+}
+
+/// An alert as its sender sees it.
+pub(super) fn alert_receipt(db: &Connection, alert: i64) -> rusqlite::Result<Option<AlertReceipt>> {
+    db.prepare_cached("SELECT id, external_id, skipped FROM alerts WHERE seq = ?1")?
+        .query_row([alert], |row| {
+            Ok(AlertReceipt {
+                id: alert_id(row, "id")?,
+                external_id: row.get("external_id")?,
+                jobs: jobs_of(db, alert)?,
+                skipped: json(row, "skipped")?,
+            })
+        })
+        .optional()
+}
+
+/// Deliveries in quarantine, newest first.
+pub(super) fn quarantine(db: &Connection, cursor: Option<i64>, limit: u32) -> Result<Page<QuarantineView>, StoreError> {
+    let limit = limit.clamp(1, 1000);
+    let mut statement = db.prepare_cached(
+        "SELECT seq, source, delivery_id, coalesce(reason, '') AS reason, length(body) AS size, received_at
+         FROM deliveries WHERE status = 2 AND seq < ?1 ORDER BY seq DESC LIMIT ?2",
+    )?;
+    let rows = statement.query_map(params![cursor.unwrap_or(i64::MAX), limit + 1], |row| {
+        let view = QuarantineView {
+            id: row.get("seq")?,
+            source: word(row, "source")?,
+            delivery_id: row.get("delivery_id")?,
+            reason: row.get("reason")?,
+            size_bytes: row.get("size")?,
+            received_at: time_at(row, "received_at")?,
+        };
+        Ok((view.id, view))
+    })?;
+    Ok(page(rows.collect::<Result<_, _>>()?, limit))
+}
+
+/// The audit record, oldest first.
+pub(super) fn audit(db: &Connection, after: Option<i64>, limit: u32) -> Result<Page<AuditView>, StoreError> {
+    let limit = limit.clamp(1, 1000);
+    let mut statement = db.prepare_cached("SELECT * FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+    let rows =
+        statement.query_map(params![after.unwrap_or(0), limit + 1], |row| Ok((row.get("seq")?, audit_view(row)?)))?;
+    Ok(page(rows.collect::<Result<_, _>>()?, limit))
+}
+
+fn audit_view(row: &Row<'_>) -> rusqlite::Result<AuditView> {
+    let job: Option<[u8; 16]> = row.get("job")?;
+    let alert: Option<[u8; 16]> = row.get("alert")?;
+    let hash: [u8; 32] = row.get("hash")?;
+    Ok(AuditView {
+        seq: row.get("seq")?,
+        at: time_at(row, "at")?,
+        writer: row.get("writer")?,
+        event: row.get("event")?,
+        job: job.map(|id| JobId(uuid::Uuid::from_bytes(id))),
+        alert: alert.map(|id| AlertId(uuid::Uuid::from_bytes(id))),
+        actor: row.get("actor")?,
+        detail: json(row, "detail")?,
+        hash: hex::encode(hash),
+    })
+}

@@ -1,0 +1,252 @@
+//! The end of an attempt, and the moment before its call.
+
+use rusqlite::{OptionalExtension, Row, params};
+use serde_json::json;
+
+use super::codec::{job_id, json, micros, state, to_json, word};
+use super::tx::Tx;
+use crate::audit::{Actor, AuditEvent};
+use crate::domain::{Attempt, JobId, JobState, Next, ProviderName, RevokeRequest, Settlement};
+use crate::store::{Bound, StoreError};
+
+/// How long a job waits for another one's call for the same account.
+const BUSY_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// A job as far as merging looks at it.
+struct Candidate {
+    row: i64,
+    id: JobId,
+    state: JobState,
+    request: RevokeRequest,
+    call_open: bool,
+}
+
+struct Ours {
+    id: JobId,
+    provider: ProviderName,
+    request: RevokeRequest,
+    dry_run: bool,
+}
+
+/// Records the account just before the call, unless another job does the same for it.
+pub(super) fn bind(tx: &mut Tx<'_>, row: i64, fence: u32, account: &str) -> Result<Bound, StoreError> {
+    let ours = ours(tx, row, fence)?;
+    for other in others(tx, row, account, &ours)? {
+        let same_alert = shares_alert(tx, row, other.row)?;
+        if same_alert && other.request.scope.covers(&ours.request.scope) {
+            return merge(tx, row, &ours, &other, account);
+        }
+        if other.state == JobState::Leased && other.call_open {
+            return postpone(tx, row, &ours);
+        }
+        if other.state == JobState::Queued {
+            widen(tx, row, &ours, &other)?;
+            return merge(tx, row, &ours, &other, account);
+        }
+    }
+    tx.sql("UPDATE jobs SET account_id = ?2, repeated = repeated + call_open, call_open = 1 WHERE seq = ?1")?
+        .execute(params![row, account])?;
+    Ok(Bound::Proceed)
+}
+
+fn ours(tx: &Tx<'_>, row: i64, fence: u32) -> Result<Ours, StoreError> {
+    tx.sql("SELECT id, provider, request, dry_run FROM jobs WHERE seq = ?1 AND attempts = ?2 AND state = 1")?
+        .query_row(params![row, fence], |row| {
+            Ok(Ours {
+                id: job_id(row, "id")?,
+                provider: word(row, "provider")?,
+                request: json(row, "request")?,
+                dry_run: row.get("dry_run")?,
+            })
+        })
+        .optional()?
+        .ok_or(StoreError::LeaseLost)
+}
+
+/// Jobs that were resolved to the same account and did not fail.
+fn others(tx: &Tx<'_>, row: i64, account: &str, ours: &Ours) -> Result<Vec<Candidate>, StoreError> {
+    let mut statement = tx.sql(
+        "SELECT seq, id, state, request, call_open FROM jobs WHERE account_id = ?1 AND provider = ?2
+         AND dry_run = ?3 AND seq <> ?4 AND state NOT IN (5, 6) ORDER BY seq DESC LIMIT 1000",
+    )?;
+    let read = |row: &Row<'_>| {
+        Ok(Candidate {
+            row: row.get("seq")?,
+            id: job_id(row, "id")?,
+            state: state(row, "state")?,
+            request: json(row, "request")?,
+            call_open: row.get("call_open")?,
+        })
+    };
+    let rows = statement.query_map(params![account, ours.provider.as_str(), ours.dry_run, row], read)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn shares_alert(tx: &Tx<'_>, one: i64, other: i64) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM alert_jobs a JOIN alert_jobs b ON a.alert = b.alert
+               WHERE a.job = ?1 AND b.job = ?2)";
+    Ok(tx.sql(sql)?.query_row([one, other], |row| row.get(0))?)
+}
+
+/// The other one is still to make its call: it takes over our alerts and does what both ask.
+fn widen(tx: &Tx<'_>, row: i64, ours: &Ours, other: &Candidate) -> Result<(), StoreError> {
+    let request = other.request.clone().union(ours.request.clone());
+    tx.sql(
+        "UPDATE jobs SET request = ?2, due_at = min(due_at, ?3),
+         severity = max(severity, (SELECT severity FROM jobs WHERE seq = ?4)) WHERE seq = ?1",
+    )?
+    .execute(params![other.row, to_json(&request)?, tx.steady, row])?;
+    Ok(())
+}
+
+fn merge(tx: &mut Tx<'_>, row: i64, ours: &Ours, other: &Candidate, account: &str) -> Result<Bound, StoreError> {
+    tx.sql("UPDATE OR IGNORE alert_jobs SET job = ?2 WHERE job = ?1 AND ?3")?.execute(params![
+        row,
+        other.row,
+        other.state == JobState::Queued
+    ])?;
+    tx.sql(
+        "UPDATE jobs SET state = 6, lease_until = NULL, account_id = ?2, merged_into = ?3, finished_at = ?4,
+         note = 'another job does this for the same account' WHERE seq = ?1",
+    )?
+    .execute(params![row, account, other.id.0.into_bytes(), tx.now.as_microsecond()])?;
+    tx.count(ours.provider.as_str(), Some(JobState::Leased), Some(JobState::Cancelled));
+    let detail = json!({"merged_into": other.id, "account_id": account}).to_string();
+    tx.record(AuditEvent::Cancelled, Some(ours.id), None, &Actor::system(), &detail)?;
+    tx.wake();
+    Ok(Bound::Merged(other.id))
+}
+
+fn postpone(tx: &mut Tx<'_>, row: i64, ours: &Ours) -> Result<Bound, StoreError> {
+    tx.sql("UPDATE jobs SET state = 0, lease_until = NULL, due_at = ?2 WHERE seq = ?1")?
+        .execute(params![row, tx.steady.saturating_add(micros(BUSY_RETRY))])?;
+    tx.count(ours.provider.as_str(), Some(JobState::Leased), Some(JobState::Queued));
+    tx.record(AuditEvent::Released, Some(ours.id), None, &Actor::system(), r#"{"reason":"account busy"}"#)?;
+    Ok(Bound::Busy)
+}
+
+/// What a settlement writes into the job's row.
+#[derive(Default)]
+struct Change<'a> {
+    state: i64,
+    due_at: Option<i64>,
+    failed: bool,
+    absent: bool,
+    hold_reason: Option<&'a str>,
+    dead_reason: Option<&'a str>,
+    outcome: Option<&'a str>,
+}
+
+/// Ends an attempt, if it is still the latest.
+pub(super) fn settle(tx: &mut Tx<'_>, row: i64, fence: u32, settlement: &Settlement) -> Result<(), StoreError> {
+    let (to, event, change) = change_of(tx, settlement.next);
+    let (job, provider) = update(tx, row, fence, settlement, to, &change)?;
+    insert_attempt(tx, row, &settlement.attempt)?;
+    if let Next::CloseGate(reason) = settlement.next {
+        let note = &settlement.attempt.message;
+        super::operate::close_gate(tx, Some(&provider), reason, note, &Actor::system())?;
+    }
+    tx.count(provider.as_str(), Some(JobState::Leased), Some(to));
+    if to == JobState::Queued {
+        tx.wake();
+    }
+    record(tx, job, event, settlement)
+}
+
+fn change_of(tx: &Tx<'_>, next: Next) -> (JobState, AuditEvent, Change<'static>) {
+    let change = Change::default();
+    let (state, event, change) = match next {
+        Next::Done(outcome) => (JobState::Done, AuditEvent::Done, Change { outcome: Some(outcome.as_str()), ..change }),
+        Next::Dead(reason) => {
+            (JobState::Dead, AuditEvent::Dead, Change { dead_reason: Some(reason.as_str()), ..change })
+        }
+        Next::Held(reason) => {
+            (JobState::Held, AuditEvent::Held, Change { hold_reason: Some(reason.as_str()), ..change })
+        }
+        Next::Retry { due_at, failed } => {
+            let due_at = Some(due_at.as_microsecond());
+            (JobState::Queued, AuditEvent::RetryScheduled, Change { due_at, failed, ..change })
+        }
+        Next::LookAgain { due_at } => {
+            let due_at = Some(due_at.as_microsecond());
+            (JobState::Queued, AuditEvent::LookScheduled, Change { due_at, absent: true, ..change })
+        }
+        Next::Release => (JobState::Queued, AuditEvent::Released, Change { due_at: Some(tx.steady), ..change }),
+        // The gate's own row says the rest; this job is due as soon as it opens.
+        Next::CloseGate(_) => {
+            (JobState::Queued, AuditEvent::RetryScheduled, Change { due_at: Some(tx.steady), ..change })
+        }
+    };
+    (state, event, Change { state: state as i64, ..change })
+}
+
+fn update(
+    tx: &Tx<'_>,
+    row: i64,
+    fence: u32,
+    settlement: &Settlement,
+    to: JobState,
+    change: &Change<'_>,
+) -> Result<(JobId, ProviderName), StoreError> {
+    let result = settlement.revocation.as_ref().map(to_json).transpose()?;
+    tx.sql(
+        "UPDATE jobs SET state = ?3, due_at = ?4, lease_until = NULL, failures = failures + ?5,
+         absences = CASE WHEN ?6 THEN absences + 1 ELSE absences END, hold_reason = ?7, dead_reason = ?8,
+         outcome = ?9, result = coalesce(?10, result), account_id = coalesce(?11, account_id), note = ?12,
+         held_since = ?13, finished_at = ?14, call_open = CASE WHEN ?15 THEN call_open ELSE 0 END
+         WHERE seq = ?1 AND attempts = ?2 AND state = 1 RETURNING id, provider",
+    )?
+    .query_row(
+        params![
+            row,
+            fence,
+            change.state,
+            change.due_at,
+            change.failed,
+            change.absent,
+            change.hold_reason,
+            change.dead_reason,
+            change.outcome,
+            result,
+            settlement.account.as_ref().map(|account| account.id.as_str()),
+            settlement.attempt.message,
+            (to == JobState::Held).then_some(tx.steady),
+            to.is_final().then_some(tx.now.as_microsecond()),
+            settlement.answer_unknown,
+        ],
+        |row| Ok((job_id(row, "id")?, word(row, "provider")?)),
+    )
+    .optional()?
+    .ok_or(StoreError::LeaseLost)
+}
+
+fn record(tx: &mut Tx<'_>, job: JobId, event: AuditEvent, settlement: &Settlement) -> Result<(), StoreError> {
+    let detail = json!({
+        "attempt": settlement.attempt,
+        "account": settlement.account,
+        "result": settlement.revocation,
+        "next": describe(settlement.next),
+    });
+    tx.record(event, Some(job), None, &Actor::system(), &detail.to_string())?;
+    Ok(())
+}
+
+fn describe(next: Next) -> serde_json::Value {
+    match next {
+        Next::Done(outcome) => json!({"outcome": outcome}),
+        Next::Dead(reason) => json!({"dead_reason": reason}),
+        Next::Held(reason) => json!({"hold_reason": reason}),
+        Next::Retry { due_at, .. } | Next::LookAgain { due_at } => json!({"due_at": due_at}),
+        Next::Release => json!({}),
+        Next::CloseGate(reason) => json!({"gate": reason}),
+    }
+}
+
+pub(super) fn insert_attempt(tx: &Tx<'_>, job: i64, attempt: &Attempt) -> Result<(), StoreError> {
+    tx.sql("INSERT OR REPLACE INTO attempts (job, number, data) VALUES (?1, ?2, ?3)")?.execute(params![
+        job,
+        attempt.number,
+        to_json(attempt)?
+    ])?;
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! One transaction: what every change in it shares.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+
+use crate::audit::{Actor, AuditEvent, AuditRecord, chain};
+use crate::clock::Clock;
+use crate::domain::{AlertId, JobId, JobState};
+
+/// The end of this process's audit chain.
+#[derive(Debug, Clone)]
+pub(super) struct Chain {
+    writer: String,
+    head: [u8; 32],
+}
+
+impl Chain {
+    /// Goes on where the file ends. One file has one chain, for it has one writer at a time.
+    pub(super) fn resume(connection: &Connection) -> rusqlite::Result<Self> {
+        let last = connection
+            .query_row("SELECT writer, hash FROM audit ORDER BY seq DESC LIMIT 1", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        let (writer, head) = last.unwrap_or_else(|| (uuid::Uuid::now_v7().to_string(), [0; 32]));
+        Ok(Self { writer, head })
+    }
+}
+
+/// A transaction in progress.
+pub(super) struct Tx<'a> {
+    db: &'a Connection,
+    chain: &'a mut Chain,
+    /// The wall clock at its beginning.
+    pub(super) now: Timestamp,
+    /// The steady clock at its beginning, in microseconds.
+    pub(super) steady: i64,
+    counts: BTreeMap<(String, i64), i64>,
+    wake: bool,
+}
+
+impl<'a> Tx<'a> {
+    pub(super) fn new(db: &'a Connection, clock: &dyn Clock, chain: &'a mut Chain) -> Self {
+        let steady = clock.steady().as_microsecond();
+        Self { db, chain, now: clock.now(), steady, counts: BTreeMap::new(), wake: false }
+    }
+
+    pub(super) fn sql(&self, sql: &'static str) -> rusqlite::Result<CachedStatement<'a>> {
+        self.db.prepare_cached(sql)
+    }
+
+    pub(super) fn connection(&self) -> &'a Connection {
+        self.db
+    }
+
+    /// Undoes the change, and only it, where it says that it failed.
+    pub(super) fn guarded(&mut self, change: impl FnOnce(&mut Self) -> bool) -> rusqlite::Result<()> {
+        self.sql("SAVEPOINT change")?.execute([])?;
+        let (head, counts, wake) = (self.chain.head, self.counts.clone(), self.wake);
+        if !change(self) {
+            self.sql("ROLLBACK TO change")?.execute([])?;
+            (self.chain.head, self.counts, self.wake) = (head, counts, wake);
+        }
+        self.sql("RELEASE change")?.execute([])?;
+        Ok(())
+    }
+
+    /// Tells the workers, after the commit, that something may be due.
+    pub(super) fn wake(&mut self) {
+        self.wake = true;
+    }
+
+    /// A job came into being, or changed its state.
+    pub(super) fn count(&mut self, provider: &str, from: Option<JobState>, to: Option<JobState>) {
+        for (state, by) in [(from, -1), (to, 1)] {
+            if let Some(state) = state {
+                *self.counts.entry((provider.to_owned(), state as i64)).or_default() += by;
+            }
+        }
+    }
+
+    pub(super) fn record(
+        &mut self,
+        event: AuditEvent,
+        job: Option<JobId>,
+        alert: Option<AlertId>,
+        actor: &Actor,
+        detail: &str,
+    ) -> rusqlite::Result<()> {
+        let record = AuditRecord { at: self.now, event, job, alert, actor, detail };
+        let hash = chain(&self.chain.head, &self.chain.writer, &record);
+        self.sql(
+            "INSERT INTO audit (at, writer, event, job, alert, actor, detail, hash) VALUES (?1,?2,?3,?4,?5,?6,?7,?8)",
+        )?
+        .execute(params![
+            self.now.as_microsecond(),
+            self.chain.writer,
+            event.as_str(),
+            job.map(|id| id.0.into_bytes()),
+            alert.map(|id| id.0.into_bytes()),
+            actor.as_str(),
+            detail,
+            hash,
+        ])?;
+        self.chain.head = hash;
+        Ok(())
+    }
+
+    /// Writes what was gathered; whether workers are to be woken.
+    pub(super) fn finish(self) -> rusqlite::Result<bool> {
+        let mut statement = self.sql(
+            "INSERT INTO job_counts (provider, state, jobs) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET jobs = jobs + ?3",
+        )?;
+        for ((provider, state), by) in self.counts.iter().filter(|(_, by)| **by != 0) {
+            statement.execute(params![provider, state, by])?;
+        }
+        Ok(self.wake)
+    }
+}

@@ -1,0 +1,106 @@
+//! Retention: what is old goes, a bounded number of rows at a time.
+
+use std::time::Duration;
+
+use rusqlite::{Row, params};
+use serde_json::json;
+
+use super::codec::{micros, state};
+use super::tx::Tx;
+use crate::audit::{Actor, AuditEvent};
+use crate::domain::JobState;
+use crate::store::{Retention, StoreError};
+
+/// Rows per kind and transaction: senders wait behind it.
+const BATCH: u32 = 500;
+
+/// Removes one batch of each kind; how many rows went. Zero: nothing old is left.
+pub(super) fn prune(tx: &mut Tx<'_>, retention: &Retention) -> Result<u64, StoreError> {
+    let guards = prune_guards(tx)?;
+    let ignored = prune_ignored(tx, before(tx, retention.ignored))?;
+    let quarantined = prune_quarantine(tx, before(tx, retention.quarantine))?;
+    let jobs = prune_jobs(tx, before(tx, retention.jobs))?;
+    let accepted = prune_accepted(tx, before(tx, retention.jobs))?;
+    if ignored + quarantined + jobs + accepted > 0 {
+        let detail = json!({"ignored": ignored, "quarantined": quarantined, "jobs": jobs, "accepted": accepted});
+        tx.record(AuditEvent::Pruned, None, None, &Actor::system(), &detail.to_string())?;
+    }
+    Ok(guards + ignored + quarantined + jobs + accepted)
+}
+
+fn before(tx: &Tx<'_>, age: Duration) -> i64 {
+    tx.now.as_microsecond().saturating_sub(micros(age))
+}
+
+/// A repeat of these could not pass verification any more.
+fn prune_guards(tx: &Tx<'_>) -> Result<u64, StoreError> {
+    let sql = "DELETE FROM delivery_guards WHERE key IN
+               (SELECT key FROM delivery_guards WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)";
+    Ok(tx.sql(sql)?.execute(params![tx.now.as_microsecond(), BATCH])? as u64)
+}
+
+fn prune_ignored(tx: &Tx<'_>, before: i64) -> Result<u64, StoreError> {
+    let sql = "SELECT seq FROM deliveries WHERE status = 1 AND received_at < ?1 ORDER BY received_at LIMIT ?2";
+    let rows: Vec<i64> = tx.sql(sql)?.query_map(params![before, BATCH], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    rows.iter().try_for_each(|row| drop_delivery(tx, *row))?;
+    Ok(rows.len() as u64)
+}
+
+fn prune_quarantine(tx: &Tx<'_>, before: i64) -> Result<u64, StoreError> {
+    let sql = "SELECT seq, source, length(body) FROM deliveries WHERE status = 2 AND received_at < ?1 LIMIT ?2";
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let rows: Vec<(i64, String, u64)> =
+        tx.sql(sql)?.query_map(params![before, BATCH], read)?.collect::<Result<_, _>>()?;
+    for (row, source, size) in &rows {
+        drop_delivery(tx, *row)?;
+        tx.sql("UPDATE quarantine_sizes SET entries = entries - 1, bytes = bytes - ?2 WHERE source = ?1")?
+            .execute(params![source, size])?;
+    }
+    Ok(rows.len() as u64)
+}
+
+/// A delivery, with those of its alerts that have no job.
+fn drop_delivery(tx: &Tx<'_>, delivery: i64) -> Result<(), StoreError> {
+    let sql = "SELECT a.seq FROM deliveries d, json_each(d.alerts) JOIN alerts a ON a.seq = value
+               WHERE d.seq = ?1 AND a.delivery = ?1";
+    let alerts: Vec<i64> = tx.sql(sql)?.query_map([delivery], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    for alert in alerts {
+        drop_jobless_alert(tx, alert)?;
+    }
+    tx.sql("DELETE FROM deliveries WHERE seq = ?1")?.execute([delivery])?;
+    Ok(())
+}
+
+fn prune_jobs(tx: &mut Tx<'_>, before: i64) -> Result<u64, StoreError> {
+    let sql = "SELECT seq, provider, state FROM jobs WHERE finished_at < ?1 ORDER BY finished_at LIMIT ?2";
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, state(row, "state")?));
+    let rows: Vec<(i64, String, JobState)> =
+        tx.sql(sql)?.query_map(params![before, BATCH], read)?.collect::<Result<_, _>>()?;
+    for (row, provider, state) in &rows {
+        let sql = "DELETE FROM alert_jobs WHERE job = ?1 RETURNING alert";
+        let alerts: Vec<i64> = tx.sql(sql)?.query_map([row], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        for alert in alerts {
+            drop_jobless_alert(tx, alert)?;
+        }
+        tx.sql("DELETE FROM attempts WHERE job = ?1")?.execute([row])?;
+        tx.sql("DELETE FROM jobs WHERE seq = ?1")?.execute([row])?;
+        tx.count(provider, Some(*state), None);
+    }
+    Ok(rows.len() as u64)
+}
+
+/// An alert that no job is left of.
+fn drop_jobless_alert(tx: &Tx<'_>, alert: i64) -> Result<u64, StoreError> {
+    let sql = "DELETE FROM alerts WHERE seq = ?1
+               AND NOT EXISTS (SELECT 1 FROM alert_jobs WHERE alert_jobs.alert = ?1)";
+    Ok(tx.sql(sql)?.execute([alert])? as u64)
+}
+
+/// Accepted deliveries that no alert is left of. Oldest first, and not past the first that is too young.
+fn prune_accepted(tx: &Tx<'_>, before: i64) -> Result<u64, StoreError> {
+    let sql = "DELETE FROM deliveries WHERE seq IN (
+                 SELECT seq FROM deliveries d WHERE status = 0
+                 AND seq < coalesce((SELECT seq FROM deliveries WHERE received_at >= ?1 ORDER BY seq LIMIT 1), 1 << 62)
+                 AND NOT EXISTS (SELECT 1 FROM json_each(d.alerts) JOIN alerts a ON a.seq = value) LIMIT ?2)";
+    Ok(tx.sql(sql)?.execute(params![before, BATCH])? as u64)
+}

@@ -1,0 +1,165 @@
+//! The one thread that writes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use tokio::sync::{Notify, oneshot};
+
+use super::tx::{Chain, Tx};
+use crate::clock::Clock;
+use crate::store::StoreError;
+use crate::telemetry::Metrics;
+
+/// Changes in one transaction. More would make the first of them wait too long for the last.
+const LARGEST_BATCH: usize = 512;
+
+/// Changes that may wait. At 20,000 a second this is half a second; beyond it senders are told to come back.
+const QUEUE: usize = 10_000;
+
+type Queued = Box<dyn Change>;
+
+/// A change on its way through the writer.
+trait Change: Send {
+    /// Makes the change; `false` undoes it.
+    fn apply(&mut self, tx: &mut Tx<'_>) -> bool;
+
+    /// Tells whoever asked. `failed`: the commit did not happen.
+    fn answer(self: Box<Self>, failed: Option<&StoreError>);
+}
+
+struct Pending<T, F> {
+    change: Option<F>,
+    result: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Change for Pending<T, F>
+where
+    T: Send,
+    F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send,
+{
+    fn apply(&mut self, tx: &mut Tx<'_>) -> bool {
+        self.result = self.change.take().map(|change| change(tx));
+        matches!(self.result, Some(Ok(_)))
+    }
+
+    fn answer(self: Box<Self>, failed: Option<&StoreError>) {
+        let result = match (failed, self.result) {
+            (Some(error), _) => Err(error.clone()),
+            (None, Some(result)) => result,
+            (None, None) => Err(StoreError::Unavailable("the writer skipped a change".to_owned())),
+        };
+        // Whoever asked may have gone away; the change stands all the same.
+        let _ = self.reply.send(result);
+    }
+}
+
+/// Hands changes to the thread.
+pub(super) struct Writer {
+    queue: Option<SyncSender<Queued>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(
+        connection: Connection,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        due: Arc<Notify>,
+    ) -> anyhow::Result<Self> {
+        let chain = Chain::resume(&connection)?;
+        let (queue, changes) = sync_channel(QUEUE);
+        let run = Loop { connection, clock, metrics, due, chain };
+        let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || run.run(&changes))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
+    }
+
+    pub(super) async fn run<T, F>(&self, change: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let queued = Box::new(Pending { change: Some(change), result: None, reply });
+        let closed = || StoreError::Unavailable("closed".to_owned());
+        match self.queue.as_ref().ok_or_else(closed)?.try_send(queued) {
+            Ok(()) => answer.await.map_err(|_| closed())?,
+            Err(TrySendError::Full(_)) => Err(StoreError::Unavailable("too many changes are waiting".to_owned())),
+            Err(TrySendError::Disconnected(_)) => Err(closed()),
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Loop {
+    connection: Connection,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    due: Arc<Notify>,
+    chain: Chain,
+}
+
+impl Loop {
+    fn run(mut self, changes: &Receiver<Queued>) {
+        let mut batch = VecDeque::with_capacity(LARGEST_BATCH);
+        while let Ok(first) = changes.recv() {
+            batch.push_back(first);
+            while batch.len() < LARGEST_BATCH
+                && let Ok(next) = changes.try_recv()
+            {
+                batch.push_back(next);
+            }
+            let failed = self.commit(&mut batch).err();
+            if let Some(error) = &failed {
+                tracing::error!(error = %error, changes = batch.len(), "a commit failed; nothing of it was kept");
+            }
+            batch.drain(..).for_each(|change| change.answer(failed.as_ref()));
+        }
+        // What a crash would leave to the next start is done here: the file stands alone after an orderly end.
+        let _ = self.connection.pragma_update(None, "wal_checkpoint", "truncate");
+    }
+
+    fn commit(&mut self, batch: &mut VecDeque<Queued>) -> Result<(), StoreError> {
+        let started = self.clock.steady();
+        let before = self.chain.clone();
+        match self.apply(batch) {
+            Ok(wake) => {
+                let took = std::time::Duration::try_from(self.clock.steady() - started).unwrap_or_default();
+                self.metrics.commit(took, batch.len());
+                if wake {
+                    self.due.notify_one();
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.chain = before;
+                if !self.connection.is_autocommit() {
+                    let _ = self.connection.execute_batch("ROLLBACK");
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    fn apply(&mut self, batch: &mut VecDeque<Queued>) -> rusqlite::Result<bool> {
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let mut tx = Tx::new(&self.connection, self.clock.as_ref(), &mut self.chain);
+        for change in batch.iter_mut() {
+            tx.guarded(|tx| change.apply(tx))?;
+        }
+        let wake = tx.finish()?;
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        Ok(wake)
+    }
+}
