@@ -1,0 +1,204 @@
+//! One claim, free of the store: whom it means, whether that person may be touched, and what the provider said.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::retry::RetryPolicy;
+use crate::domain::{
+    Absence, Account, Attempt, AttemptClass, Claim, DeadReason, HoldReason, Next, Outcome, Revocation, Settlement,
+    Subject,
+};
+use crate::policy::{Guardrails, Verdict};
+use crate::provider::{CallReport, Provider, ProviderError};
+
+/// What an attempt needs to know besides the claim.
+pub(super) struct Context<'a> {
+    /// The provider.
+    pub(super) provider: &'a dyn Provider,
+    /// Who must not be touched.
+    pub(super) guardrails: &'a Guardrails,
+    /// When to try again.
+    pub(super) retry: &'a RetryPolicy,
+    /// How long a provider's search may lag behind.
+    pub(super) look_after: Duration,
+    /// Sends nothing, whatever the job says.
+    pub(super) dry_run: bool,
+}
+
+/// How an attempt ends, before its times are known.
+#[derive(Debug)]
+pub(super) struct Verdicted {
+    next: Next,
+    class: AttemptClass,
+    report: CallReport,
+    account: Option<Account>,
+    revocation: Option<Revocation>,
+    answer_unknown: bool,
+}
+
+impl Verdicted {
+    fn new(next: Next, class: AttemptClass, message: impl Into<String>) -> Self {
+        let report = CallReport { message: message.into(), ..CallReport::default() };
+        Self { next, class, report, account: None, revocation: None, answer_unknown: false }
+    }
+
+    /// Given back before any call that changes something.
+    pub(super) fn released(message: &str) -> Self {
+        Self::new(Next::Release, AttemptClass::Released, message)
+    }
+
+    /// Cut off while a revoking call was on its way.
+    pub(super) fn cut_off() -> Self {
+        let message = "cut off by the shutdown while the provider was being called; it may have worked";
+        Self { answer_unknown: true, ..Self::new(Next::Release, AttemptClass::Released, message) }
+    }
+
+    fn with(self, account: &Account) -> Self {
+        Self { account: Some(account.clone()), ..self }
+    }
+
+    /// The settlement, once the times are known.
+    pub(super) fn at(self, number: u32, started_at: Timestamp, took: Duration) -> Settlement {
+        let report = self.report;
+        let attempt = Attempt {
+            number,
+            started_at,
+            duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            class: self.class,
+            operation: (!report.operation.is_empty()).then(|| report.operation.to_owned()),
+            status: report.status,
+            code: report.code,
+            message: report.message,
+            request_id: report.request_id,
+        };
+        let (next, account, revocation) = (self.next, self.account, self.revocation);
+        Settlement { next, attempt, account, revocation, answer_unknown: self.answer_unknown }
+    }
+}
+
+impl Context<'_> {
+    /// The account that this job may act on, or how the attempt ends without one.
+    pub(super) async fn find_account(&self, claim: &Claim, now: Timestamp) -> Result<Account, Verdicted> {
+        let subject = subject_of(claim);
+        // Protected names may have been added since the job was planned.
+        self.judge(claim, self.guardrails.judge_subject(&claim.provider, &subject))?;
+        let account = match self.provider.resolve(&subject).await {
+            Ok(Some(account)) => account,
+            Ok(None) => return Err(self.absent(claim, Absence::Account, now)),
+            Err(error) => self.unread(claim, &subject, &error, now).await?,
+        };
+        self.judge(claim, self.guardrails.judge(&claim.provider, &account)).map_err(|end| end.with(&account))?;
+        if claim.dry_run || self.dry_run {
+            let message = "dry run: the account was found and may be acted on; nothing was sent";
+            let end = Verdicted::new(Next::Done(Outcome::DryRun), AttemptClass::DryRun, message);
+            return Err(end.with(&account));
+        }
+        Ok(account)
+    }
+
+    fn judge(&self, claim: &Claim, verdict: Verdict) -> Result<(), Verdicted> {
+        match verdict {
+            Verdict::Clear => Ok(()),
+            Verdict::Protected { pattern } => {
+                let message = format!("the account is protected by {pattern}; nothing was sent");
+                Err(Verdicted::new(Next::Dead(DeadReason::Protected), AttemptClass::Guarded, message))
+            }
+            Verdict::LookAlike { .. } if claim.approved => Ok(()),
+            Verdict::LookAlike { pattern } => {
+                let message = format!("a name of the account looks like {pattern}, which is protected; approve or cancel");
+                Err(Verdicted::new(Next::Held(HoldReason::Approval), AttemptClass::Guarded, message))
+            }
+        }
+    }
+
+    /// An account that cannot be read waits for a person, who may let it go on by its id alone.
+    async fn unread(
+        &self,
+        claim: &Claim,
+        subject: &Subject,
+        error: &ProviderError,
+        now: Timestamp,
+    ) -> Result<Account, Verdicted> {
+        let end = self.failed(claim, error, now).await;
+        if end.next != Next::Dead(DeadReason::Refused) {
+            return Err(end);
+        }
+        match &subject.id {
+            Some(id) if claim.approved => Ok(Account { id: id.clone(), identifiers: vec![id.clone()] }),
+            _ => {
+                let mut end = Verdicted { next: Next::Held(HoldReason::Approval), ..end };
+                end.report.message = format!(
+                    "the account could not be read, so it is not known whether it is protected ({}); \
+                     approve with its account_id, or cancel",
+                    end.report.message
+                );
+                Err(end)
+            }
+        }
+    }
+
+    /// Makes the call and says what it amounts to.
+    pub(super) async fn revoke(&self, claim: &Claim, account: &Account, now: Timestamp) -> Verdicted {
+        let end = match self.provider.revoke(account, &claim.request).await {
+            Ok(Some(revocation)) => {
+                let next = Next::Done(revocation.outcome);
+                let message = format!("the provider ended the sessions: {}", revocation.outcome);
+                Verdicted { revocation: Some(revocation), ..Verdicted::new(next, AttemptClass::Ok, message) }
+            }
+            Ok(None) => self.absent(claim, Absence::Sessions, now),
+            Err(error) => {
+                let end = self.failed(claim, &error, now).await;
+                // Without an answer the call may have worked; the next one is a repeat.
+                let answer_unknown = matches!(error, ProviderError::Unavailable(_)) && end.report.status.is_none();
+                Verdicted { answer_unknown, ..end }
+            }
+        };
+        end.with(account)
+    }
+
+    /// Absence is believed at the second look.
+    fn absent(&self, claim: &Claim, what: Absence, now: Timestamp) -> Verdicted {
+        let (outcome, missing) = match what {
+            Absence::Account => (Outcome::UnknownAccount, "no account by this name"),
+            Absence::Sessions => (Outcome::NothingToRevoke, "none of the given sessions"),
+        };
+        if claim.absences == 0 {
+            let next = Next::LookAgain { due_at: now + self.look_after };
+            return Verdicted::new(next, AttemptClass::Absent, format!("{missing} was found; a second look follows"));
+        }
+        Verdicted::new(Next::Done(outcome), AttemptClass::Absent, format!("{missing} was found in two looks"))
+    }
+
+    async fn failed(&self, claim: &Claim, error: &ProviderError, now: Timestamp) -> Verdicted {
+        let next = match self.retry.settle(claim, error.disposition(), now) {
+            Some(next) => next,
+            None => self.ask_check(claim, now).await,
+        };
+        let mut report = error.report().clone();
+        if next == Next::Dead(DeadReason::Exhausted) {
+            report.message = format!("gave up after {:?}; last: {}", self.retry.give_up_after, report.message);
+        }
+        Verdicted { report, ..Verdicted::new(next, error.class(), String::new()) }
+    }
+
+    /// A 403 while our credential works is about this job; otherwise it is about us.
+    async fn ask_check(&self, claim: &Claim, now: Timestamp) -> Next {
+        match self.provider.check().await {
+            Ok(_) => Next::Dead(DeadReason::Refused),
+            Err(ProviderError::Forbidden(_)) => Next::CloseGate(HoldReason::Credential),
+            Err(error) => {
+                let settled = self.retry.settle(claim, error.disposition(), now);
+                settled.unwrap_or(Next::CloseGate(HoldReason::Credential))
+            }
+        }
+    }
+}
+
+/// The account that an operator chose wins over what the alert said.
+fn subject_of(claim: &Claim) -> Subject {
+    match &claim.account_id {
+        Some(id) => Subject { id: Some(id.clone()), ..Subject::default() },
+        None => claim.subject.clone(),
+    }
+}

@@ -1,0 +1,301 @@
+//! Takes due jobs and drives each to a recorded result.
+//!
+//! A permit is taken before a job is claimed, so that nothing is leased that cannot be worked on. What happens between
+//! claim and settlement happens outside any transaction. A provider has its own permits: a sick one delays only itself.
+
+mod attempt;
+mod lease;
+mod probe;
+mod retry;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+
+use crate::clock::Clock;
+use crate::domain::{Account, Claim, Next, Outcome, ProviderName, Settlement};
+use crate::lifecycle::Lifecycle;
+use crate::policy::Guardrails;
+use crate::provider::Provider;
+use crate::store::{Bound, ClaimRequest, JobStore, StoreError};
+use crate::telemetry::{Metrics, SubjectDigest};
+use attempt::{Context, Verdicted};
+pub use lease::{LEASE, LEASE_MARGIN};
+use lease::{Lease, Leases};
+use probe::Probes;
+pub use retry::RetryPolicy;
+
+/// Wakes up this often even if nobody said that a job is due. Retries fall due without a word.
+const POLL: Duration = Duration::from_millis(250);
+
+/// A provider and how its jobs are run.
+#[derive(Clone)]
+pub struct Station {
+    /// The provider.
+    pub provider: Arc<dyn Provider>,
+    /// Attempts at once.
+    pub concurrency: usize,
+    /// When to try again.
+    pub retry: RetryPolicy,
+    /// How long its search may lag: absence is believed at a second look after this.
+    pub look_after: Duration,
+    /// The longest that a call may take.
+    pub timeout: Duration,
+    /// Sends nothing.
+    pub dry_run: bool,
+}
+
+/// Claims, attempts, settles.
+#[derive(Clone)]
+pub struct Worker(Arc<Shared>);
+
+struct Shared {
+    store: Arc<dyn JobStore>,
+    stations: BTreeMap<ProviderName, (Station, Arc<Semaphore>)>,
+    guardrails: Arc<Guardrails>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    lifecycle: Lifecycle,
+    digest: SubjectDigest,
+    leases: Leases,
+    probes: Probes,
+    freed: Notify,
+}
+
+impl Worker {
+    /// A worker for these providers.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn JobStore>,
+        stations: BTreeMap<ProviderName, Station>,
+        guardrails: Arc<Guardrails>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        lifecycle: Lifecycle,
+    ) -> Self {
+        let with_permits = |(name, station): (ProviderName, Station)| {
+            let permits = Arc::new(Semaphore::new(station.concurrency));
+            (name, (station, permits))
+        };
+        Self(Arc::new(Shared {
+            store,
+            stations: stations.into_iter().map(with_permits).collect(),
+            guardrails,
+            clock,
+            metrics,
+            lifecycle,
+            digest: SubjectDigest::new(),
+            leases: Leases::default(),
+            probes: Probes::default(),
+            freed: Notify::new(),
+        }))
+    }
+
+    /// Works until the drain begins. What runs then is finished by the lifecycle's tracker.
+    pub async fn run(&self) {
+        let shared = &self.0;
+        let (renewer, prober) = (self.clone(), self.clone());
+        shared.lifecycle.spawn(async move { renewer.renew_leases().await });
+        shared.lifecycle.spawn_vital("gate prober", async move { prober.probe_gates_forever().await });
+        while !shared.lifecycle.is_draining() {
+            self.step().await;
+            tokio::select! {
+                () = shared.lifecycle.draining() => {}
+                () = shared.freed.notified() => {}
+                () = shared.store.wait_for_due(POLL) => {}
+            }
+        }
+    }
+
+    /// One round: claims for every provider what there are permits for, and starts the attempts.
+    pub async fn step(&self) -> Vec<JoinHandle<()>> {
+        let mut started = Vec::new();
+        for (name, (station, permits)) in &self.0.stations {
+            if station.provider.wait().is_some() {
+                continue;
+            }
+            let taken = take_permits(permits, station.concurrency);
+            if taken.is_empty() {
+                continue;
+            }
+            started.extend(self.start(name, station, taken).await);
+        }
+        started
+    }
+
+    async fn start(
+        &self,
+        name: &ProviderName,
+        station: &Station,
+        mut permits: Vec<OwnedSemaphorePermit>,
+    ) -> Vec<JoinHandle<()>> {
+        let limit = u32::try_from(permits.len()).unwrap_or(u32::MAX);
+        let request = ClaimRequest { provider: name.clone(), limit, lease: LEASE };
+        let claims = match self.0.store.claim(request).await {
+            Ok(claims) => claims,
+            Err(error) => {
+                tracing::error!(provider.name = %name, error = %error, "jobs could not be claimed; will try again");
+                return Vec::new();
+            }
+        };
+        claims
+            .into_iter()
+            .filter_map(|claim| Some((claim, permits.pop()?)))
+            .map(|(claim, permit)| {
+                let (shared, station) = (Arc::clone(&self.0), station.clone());
+                self.0.lifecycle.spawn(async move { shared.work(&station, claim, permit).await })
+            })
+            .collect()
+    }
+
+    /// Asks providers whose gate is closed whether they take us again, where it is time to.
+    pub async fn probe_gates(&self) {
+        self.0.probe_gates().await;
+    }
+
+    async fn probe_gates_forever(&self) {
+        while !self.0.lifecycle.is_draining() {
+            self.0.probe_gates().await;
+            tokio::select! {
+                () = self.0.lifecycle.draining() => {}
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        }
+    }
+
+    /// Goes on while attempts run, also during the drain.
+    async fn renew_leases(&self) {
+        loop {
+            tokio::select! {
+                () = self.0.lifecycle.aborting() => return,
+                () = tokio::time::sleep(LEASE / 3) => {}
+            }
+            self.0.leases.renew(self.0.store.as_ref(), self.0.clock.steady()).await;
+        }
+    }
+}
+
+fn take_permits(permits: &Arc<Semaphore>, most: usize) -> Vec<OwnedSemaphorePermit> {
+    std::iter::from_fn(|| Arc::clone(permits).try_acquire_owned().ok()).take(most).collect()
+}
+
+impl Shared {
+    /// One claim from start to settlement. The permit goes back however this ends.
+    async fn work(&self, station: &Station, claim: Claim, permit: OwnedSemaphorePermit) {
+        let lease = self.leases.hold(&claim);
+        let (started_at, started) = (self.clock.now(), self.clock.steady());
+        if let Some(end) = self.attempt(station, &claim, &lease).await {
+            let took = Duration::try_from(self.clock.steady() - started).unwrap_or_default();
+            self.settle(&claim, end.at(claim.attempt, started_at, took)).await;
+        }
+        self.leases.let_go(&claim);
+        drop(permit);
+        self.freed.notify_one();
+    }
+
+    /// `None`: the store has settled it already.
+    async fn attempt(&self, station: &Station, claim: &Claim, lease: &Lease) -> Option<Verdicted> {
+        let context = Context {
+            provider: station.provider.as_ref(),
+            guardrails: &self.guardrails,
+            retry: &station.retry,
+            look_after: station.look_after,
+            dry_run: station.dry_run,
+        };
+        let account = tokio::select! {
+            () = self.lifecycle.aborting() => return Some(Verdicted::released("given back by the shutdown")),
+            found = context.find_account(claim, self.clock.steady()) => match found {
+                Ok(account) => account,
+                Err(end) => return Some(end),
+            }
+        };
+        if !lease.has_room(self.clock.steady(), station.timeout) {
+            return Some(Verdicted::released("too little of the lease was left for the call"));
+        }
+        if let Some(end) = self.bind(claim, &account).await {
+            return end;
+        }
+        tokio::select! {
+            () = self.lifecycle.aborting() => Some(Verdicted::cut_off()),
+            end = context.revoke(claim, &account, self.clock.steady()) => Some(end),
+        }
+    }
+
+    /// `None`: the call may be made. Otherwise how the attempt ends; inner `None` where the store has settled it.
+    async fn bind(&self, claim: &Claim, account: &Account) -> Option<Option<Verdicted>> {
+        match self.store.bind(claim, account).await {
+            Ok(Bound::Proceed) => None,
+            Ok(Bound::Merged(into)) => {
+                tracing::info!(job.id = %claim.job, merged_into = %into, "merged: the same account");
+                Some(None)
+            }
+            Ok(Bound::Busy) => Some(None),
+            Err(StoreError::LeaseLost) => {
+                tracing::warn!(job.id = %claim.job, job.attempt = claim.attempt, "lost the lease before the call");
+                Some(None)
+            }
+            Err(error) => Some(Some(Verdicted::released(&error.to_string()))),
+        }
+    }
+
+    /// Writes the end down. The provider has answered by now, so this is tried until the lease is over.
+    async fn settle(&self, claim: &Claim, settlement: Settlement) {
+        let mut wait = Duration::from_millis(50);
+        loop {
+            match self.store.settle(claim, settlement.clone()).await {
+                Ok(()) => return self.tell(claim, &settlement),
+                Err(StoreError::Unavailable(error)) => {
+                    tracing::error!(job.id = %claim.job, error = %error, "the end of an attempt could not be stored");
+                }
+                Err(error) => {
+                    tracing::warn!(job.id = %claim.job, job.attempt = claim.attempt, error = %error, "not settled");
+                    return;
+                }
+            }
+            tokio::select! {
+                () = self.lifecycle.aborting() => return,
+                () = tokio::time::sleep(wait) => wait = (wait * 2).min(Duration::from_secs(2)),
+            }
+        }
+    }
+
+    fn tell(&self, claim: &Claim, settlement: &Settlement) {
+        let attempt = &settlement.attempt;
+        self.metrics.attempt(&claim.provider, attempt.class);
+        tracing::info!(
+            job.id = %claim.job,
+            job.attempt = attempt.number,
+            alert.id = %claim.alert,
+            source.name = %claim.source,
+            provider.name = %claim.provider,
+            subject = self.digest.of(&claim.subject),
+            class = attempt.class.as_str(),
+            operation = attempt.operation,
+            status = attempt.status,
+            code = attempt.code,
+            duration_ms = attempt.duration_ms,
+            next = ?settlement.next,
+            "attempt ended"
+        );
+        if let Next::Done(outcome) = settlement.next {
+            self.measure(claim, outcome);
+        }
+    }
+
+    fn measure(&self, claim: &Claim, outcome: Outcome) {
+        let now = self.clock.now();
+        let since = |then: Timestamp| Duration::try_from(now - then).unwrap_or_default();
+        self.metrics.done(&claim.provider, outcome, since(claim.received_at), since(claim.occurred_at));
+        match outcome {
+            Outcome::Verified | Outcome::Confirmed | Outcome::Accepted => {
+                self.metrics.revoked(&claim.provider, since(claim.received_at));
+                self.probes.forget(&claim.provider);
+            }
+            Outcome::NothingToRevoke | Outcome::UnknownAccount | Outcome::DryRun => {}
+        }
+    }
+}

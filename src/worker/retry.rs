@@ -1,0 +1,155 @@
+//! When a job is tried again. Pure: the next time is computed once and stored.
+
+use std::time::Duration;
+
+use backoff::ExponentialBackoff;
+use backoff::backoff::Backoff;
+use jiff::Timestamp;
+
+use crate::domain::{Claim, DeadReason, Disposition, Next};
+
+/// How a provider's jobs are retried.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RetryPolicy {
+    /// The first wait.
+    pub first: Duration,
+    /// Each wait is so many times the one before.
+    pub factor: f64,
+    /// No wait is longer, but for the randomisation.
+    pub longest: Duration,
+    /// Waits are spread by this part of themselves in both directions, so that jobs do not come in step.
+    pub spread: f64,
+    /// A job ends this long after it was stored, not counting the time it was held.
+    pub give_up_after: Duration,
+}
+
+impl RetryPolicy {
+    /// The default spread; that of the `backoff` crate.
+    pub const SPREAD: f64 = 0.5;
+
+    /// What an error makes of its job. `None`: the provider's `check` has to tell.
+    #[must_use]
+    pub fn settle(&self, claim: &Claim, disposition: Disposition, now: Timestamp) -> Option<Next> {
+        let next = match disposition {
+            Disposition::Throttle { after } => {
+                let wait = after.unwrap_or_else(|| self.delay(claim.failures));
+                self.unless_exhausted(claim, now, Next::Retry { due_at: now + wait, failed: false })
+            }
+            Disposition::Retry => {
+                let due_at = now + self.delay(claim.failures);
+                self.unless_exhausted(claim, now, Next::Retry { due_at, failed: true })
+            }
+            Disposition::CloseGate(reason) => Next::CloseGate(reason),
+            Disposition::Hold(reason) => Next::Held(reason),
+            Disposition::GiveUp(reason) => Next::Dead(reason),
+            Disposition::AskCheck => return None,
+        };
+        Some(next)
+    }
+
+    fn unless_exhausted(&self, claim: &Claim, now: Timestamp, next: Next) -> Next {
+        let age = Duration::try_from(now - claim.created_at).unwrap_or_default();
+        let tried_for = age.saturating_sub(claim.held);
+        if tried_for >= self.give_up_after { Next::Dead(DeadReason::Exhausted) } else { next }
+    }
+
+    /// The wait after so many failures. The schedule is the `backoff` crate's, entered at the stored count, so that
+    /// a restart changes nothing.
+    #[must_use]
+    pub fn delay(&self, failures: u32) -> Duration {
+        let steps = i32::try_from(failures.min(64)).unwrap_or(64);
+        let raw = self.first.as_secs_f64() * self.factor.powi(steps);
+        let current_interval = Duration::try_from_secs_f64(raw).unwrap_or(self.longest).min(self.longest);
+        let mut schedule = ExponentialBackoff {
+            current_interval,
+            initial_interval: self.first,
+            randomization_factor: self.spread,
+            multiplier: self.factor,
+            max_interval: self.longest,
+            // The crate would stop after 15 minutes; `give_up_after` decides that here.
+            max_elapsed_time: None,
+            ..ExponentialBackoff::default()
+        };
+        schedule.next_backoff().unwrap_or(self.longest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{HoldReason, ProviderName, RevokeRequest, Scope, Severity, SourceName, Subject};
+    use crate::domain::{AlertId, JobId};
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn policy() -> RetryPolicy {
+        RetryPolicy {
+            first: Duration::from_secs(1),
+            factor: 2.0,
+            longest: Duration::from_secs(300),
+            spread: 0.0,
+            give_up_after: Duration::from_secs(86_400),
+        }
+    }
+
+    fn claim(failures: u32, age: Duration, held: Duration) -> Claim {
+        Claim {
+            job: JobId::new(),
+            row: 1,
+            provider: "okta".parse::<ProviderName>().expect("a name"),
+            subject: Subject::default(),
+            request: RevokeRequest::new(Scope::All),
+            severity: Severity::High,
+            dry_run: false,
+            attempt: failures + 1,
+            failures,
+            absences: 0,
+            created_at: NOW - age,
+            held,
+            account_id: None,
+            approved: false,
+            call_open: false,
+            lease_until: NOW,
+            alert: AlertId::new(),
+            source: "edr".parse::<SourceName>().expect("a name"),
+            received_at: NOW,
+            occurred_at: NOW,
+        }
+    }
+
+    #[test]
+    fn waits_grow_up_to_the_longest() {
+        let waits: Vec<u64> = [0, 1, 2, 8, 9, 1000].map(|failures| policy().delay(failures).as_secs()).into();
+        assert_eq!(waits, [1, 2, 4, 256, 300, 300]);
+    }
+
+    #[test]
+    fn the_spread_stays_within_its_part() {
+        let policy = RetryPolicy { spread: 0.5, ..policy() };
+        for _ in 0..1000 {
+            let wait = policy.delay(3).as_secs_f64();
+            assert!((4.0..=12.1).contains(&wait), "{wait}");
+        }
+    }
+
+    #[test]
+    fn throttling_waits_as_asked_and_is_no_failure() {
+        let after = Some(Duration::from_secs(30));
+        let next = policy().settle(&claim(5, Duration::ZERO, Duration::ZERO), Disposition::Throttle { after }, NOW);
+        assert_eq!(next, Some(Next::Retry { due_at: NOW + Duration::from_secs(30), failed: false }));
+    }
+
+    #[test]
+    fn every_job_ends_and_held_time_does_not_count() {
+        let day = Duration::from_secs(86_400);
+        for disposition in [Disposition::Retry, Disposition::Throttle { after: None }] {
+            let old = policy().settle(&claim(9, day, Duration::ZERO), disposition, NOW);
+            assert_eq!(old, Some(Next::Dead(DeadReason::Exhausted)), "{disposition:?}");
+            let held = policy().settle(&claim(9, day, Duration::from_secs(1)), disposition, NOW);
+            assert!(matches!(held, Some(Next::Retry { .. })), "{disposition:?} gave {held:?}");
+        }
+        let gate = Disposition::CloseGate(HoldReason::Credential);
+        let next = policy().settle(&claim(9, day * 30, Duration::ZERO), gate, NOW);
+        assert_eq!(next, Some(Next::CloseGate(HoldReason::Credential)), "nothing dies because our credential did");
+    }
+}
