@@ -1,1 +1,71 @@
-//! Strict stand-ins of the providers.
+//! Strict stand-ins of the providers, for `sever demo`, `sever sandbox` and the tests.
+//!
+//! Each provider has a listener of its own, because provider URLs carry no path. They refuse what the real provider
+//! would refuse, are written from the vendors' documents and not from our clients, and keep their state in memory.
+
+mod body;
+mod control;
+pub mod faults;
+mod ids;
+pub mod ledger;
+pub mod okta;
+mod server;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+pub use okta::OktaSandbox;
+
+use crate::clock::Clock;
+use server::{Bound, Listener};
+
+/// Every provider's stand-in, each on its own port, and the control API that sets them up. Dropping it stops them.
+#[derive(Debug)]
+pub struct Sandbox {
+    control: Listener,
+    okta: OktaSandbox,
+}
+
+impl Sandbox {
+    /// Listens on `addr` for the control API and on the port after it for Okta; with port 0 each gets any free port.
+    ///
+    /// # Errors
+    /// When a port cannot be bound.
+    pub async fn start(addr: SocketAddr, clock: Arc<dyn Clock>) -> io::Result<Self> {
+        let control = Bound::to(addr).await?;
+        let okta = OktaSandbox::start(after(addr, 1), clock).await?;
+        let control = control.serve(control::Control::new(okta.clone()));
+        Ok(Self { control, okta })
+    }
+
+    /// The stand-in of Okta.
+    #[must_use]
+    pub fn okta(&self) -> &OktaSandbox {
+        &self.okta
+    }
+
+    /// Base URL of the control API (`/_sandbox/...`), which is not part of any provider.
+    #[must_use]
+    pub fn control_url(&self) -> String {
+        self.control.url()
+    }
+
+    /// Stops listening, drops open connections and waits for the calls in progress.
+    pub async fn shutdown(&self) {
+        self.control.shutdown().await;
+        self.okta.shutdown().await;
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.control.stop();
+        self.okta.stop();
+    }
+}
+
+fn after(addr: SocketAddr, offset: u16) -> SocketAddr {
+    let port = if addr.port() == 0 { 0 } else { addr.port().saturating_add(offset) };
+    SocketAddr::new(addr.ip(), port)
+}

@@ -1,0 +1,55 @@
+//! Faults as Okta's answers, sent instead of carrying out the call.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use jiff::Timestamp;
+
+use super::super::body::{Drip, Huge};
+use super::super::faults::Fault;
+use super::answer::Answer;
+use super::refusal::Refusal;
+
+const LIMIT: &str = "x-rate-limit-limit";
+const REMAINING: &str = "x-rate-limit-remaining";
+const RESET: &str = "x-rate-limit-reset";
+
+/// The answer that `fault` puts in the place of the real one; `None` where the call is carried out all the same.
+pub(super) fn instead(fault: &Fault, now: Timestamp) -> Option<Answer> {
+    let answer = match fault {
+        Fault::RateLimit { reset_in_s } => throttled("600", &[*reset_in_s], now),
+        Fault::ConcurrencyLimit { reset_in_s } => throttled("0", &[*reset_in_s], now),
+        Fault::RepeatedReset { resets_in_s } => throttled("600", resets_in_s, now),
+        Fault::ThrottleWithoutHint => Answer { hints: false, ..throttled("600", &[], now) },
+        Fault::Error { status, code } => error(*status, code),
+        Fault::Html => Answer::page(200, "Sign in"),
+        Fault::MalformedJson => json(Body::from("[{\"id\":\"00u")),
+        Fault::HugeBody { size_bytes } => json(Body::new(Huge::new(*size_bytes))),
+        Fault::SlowBody { size_bytes, every_ms } => {
+            json(Body::new(Drip::new(*size_bytes, Duration::from_millis(*every_ms))))
+        }
+        Fault::Redirect { to } => Answer::empty(302).header("location", to),
+        Fault::Latency { .. }
+        | Fault::LateAnswer { .. }
+        | Fault::LostBefore
+        | Fault::LostAfter
+        | Fault::LyingSuccess
+        | Fault::StaleSearch { .. } => return None,
+    };
+    Some(answer)
+}
+
+fn json(body: Body) -> Answer {
+    Answer::with_body(200, "application/json", body)
+}
+
+fn error(status: u16, code: &str) -> Answer {
+    Refusal::Api { status, code: code.to_owned(), detail: String::new() }.into_answer()
+}
+
+/// 429 E0000047: of the rate limit, or, with a limit of 0, of the concurrency limit.
+fn throttled(limit: &str, resets_in_s: &[i64], now: Timestamp) -> Answer {
+    let answer = error(429, "E0000047").header(LIMIT, limit).header(REMAINING, "0");
+    let resets = resets_in_s.iter().map(|seconds| (now.as_second() + seconds).to_string());
+    resets.fold(answer, |answer, reset| answer.header(RESET, &reset))
+}
