@@ -1,1 +1,11 @@
+//! The stand-in of Okta, driven with bare requests and held against Okta's published description.
 
+mod assertions;
+mod faults;
+mod oauth;
+mod openapi;
+mod org;
+mod outside;
+mod refusals;
+mod sessions;
+mod users;
