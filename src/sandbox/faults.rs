@@ -40,7 +40,8 @@ pub enum Fault {
     Error {
         /// HTTP status.
         status: u16,
-        /// The provider's code, such as `E0000009`.
+        /// The provider's code, such as `E0000009`, or one of OAuth, such as `access_denied`. Empty: a web page, as
+        /// gateways send it.
         code: String,
     },
     /// The connection is closed and nothing was done.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use jiff::Timestamp;
+use serde_json::json;
 
 use super::super::body::{Drip, Huge};
 use super::super::faults::Fault;
@@ -23,10 +24,10 @@ pub(super) fn instead(fault: &Fault, now: Timestamp) -> Option<Answer> {
         Fault::ThrottleWithoutHint => Answer { hints: false, ..throttled("600", &[], now) },
         Fault::Error { status, code } => error(*status, code),
         Fault::Html => Answer::page(200, "Sign in"),
-        Fault::MalformedJson => json(Body::from("[{\"id\":\"00u")),
-        Fault::HugeBody { size_bytes } => json(Body::new(Huge::new(*size_bytes))),
+        Fault::MalformedJson => broken(Body::from("[{\"id\":\"00u")),
+        Fault::HugeBody { size_bytes } => broken(Body::new(Huge::new(*size_bytes))),
         Fault::SlowBody { size_bytes, every_ms } => {
-            json(Body::new(Drip::new(*size_bytes, Duration::from_millis(*every_ms))))
+            broken(Body::new(Drip::new(*size_bytes, Duration::from_millis(*every_ms))))
         }
         Fault::Redirect { to } => Answer::empty(302).header("location", to),
         Fault::Latency { .. }
@@ -39,11 +40,18 @@ pub(super) fn instead(fault: &Fault, now: Timestamp) -> Option<Answer> {
     Some(answer)
 }
 
-fn json(body: Body) -> Answer {
+fn broken(body: Body) -> Answer {
     Answer::with_body(200, "application/json", body)
 }
 
+/// In the shape that belongs to the code: codes of the API are an `E` and digits.
 fn error(status: u16, code: &str) -> Answer {
+    if code.is_empty() {
+        return Answer::page(status, "The service is not available");
+    }
+    if !code.starts_with('E') {
+        return Answer::json(status, &json!({"error": code, "error_description": code})).coded(code);
+    }
     Refusal::Api { status, code: code.to_owned(), detail: String::new() }.into_answer()
 }
 

@@ -39,7 +39,7 @@ use super::ledger::{Call, Ledger};
 use super::server::{Bound, Listener};
 use crate::clock::Clock;
 use exchange::{Exchange, State};
-use world::{ApiToken, Grant, GrantKind, User, World};
+use world::{ApiToken, Grant, GrantKind, User};
 
 /// The stand-in of one Okta organisation. Clones are handles to the same one. A person is named by id, login or
 /// e-mail address.
@@ -94,12 +94,12 @@ impl OktaSandbox {
 
     /// Changes a status as an administrator would: who is suspended or deactivated loses all sessions.
     pub fn set_status(&self, name: &str, status: Status) {
-        self.change(name, |user| {
-            user.person.status = status;
-            if !status.holds_sessions() {
-                user.sessions.clear();
-            }
-        });
+        self.change(name, |user| user.person.status = status);
+        if !status.holds_sessions() {
+            let mut world = self.state.world();
+            let (now, id) = (self.state.now(&world), world.id_of(name));
+            world.end_sessions(&id, now);
+        }
     }
 
     /// Opens a session and returns its id.
@@ -254,7 +254,7 @@ impl OktaSandbox {
     }
 
     fn change(&self, name: &str, write: impl FnOnce(&mut User)) {
-        let mut world: std::sync::MutexGuard<'_, World> = self.state.world();
+        let mut world = self.state.world();
         let id = world.id_of(name);
         if let Some(user) = world.user_mut(&id) {
             write(user);

@@ -45,7 +45,7 @@ pub(super) enum Refusal {
     Api { status: u16, code: String, detail: String },
     /// The token endpoint's error body (RFC 6749, section 5.2).
     OAuth { status: u16, error: &'static str, description: String },
-    /// 403 without a body: the reason is in `WWW-Authenticate` alone (okta-sdk-golang issue 145).
+    /// 403 without a body: the reason is in `WWW-Authenticate` alone (seen by users of okta-sdk-golang).
     InsufficientScope,
     /// 400 with a web page, from in front of the API.
     BadRequestPage,

@@ -20,9 +20,9 @@ pub(super) fn revoke_all(context: &mut Context<'_>, user_id: &str) -> Result<Ans
     if pretend {
         return Ok(Answer::done(Effect::Pretended { user_id }));
     }
-    let sessions = user.end_sessions(now);
     let tokens = if oauth_tokens { user.end_grants(|_| true) } else { 0 };
     let devices = if forget_devices { std::mem::take(&mut user.devices) } else { 0 };
+    let sessions = context.world.end_sessions(&user_id, now);
     Ok(Answer::done(Effect::UserRevoked { user_id, sessions, tokens, devices }))
 }
 
@@ -32,7 +32,7 @@ pub(super) fn revoke_one(context: &mut Context<'_>, session_id: &str) -> Result<
     if context.pretend {
         return Ok(Answer::done(Effect::Pretended { user_id }));
     }
-    user_mut(context, &user_id)?.sessions.remove(session_id);
+    context.world.end_session(session_id);
     Ok(Answer::done(Effect::SessionRevoked { user_id, session_id: session_id.to_owned() }))
 }
 

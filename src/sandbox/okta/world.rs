@@ -89,12 +89,6 @@ pub(super) struct Cursor {
 }
 
 impl User {
-    /// Ends all sessions; how many there were.
-    pub(super) fn end_sessions(&mut self, now: Timestamp) -> usize {
-        let ended = std::mem::take(&mut self.sessions);
-        ended.values().filter(|session| session.is_alive(now)).count()
-    }
-
     /// Ends the grants that `ends` picks; how many there were.
     pub(super) fn end_grants(&mut self, ends: impl Fn(&Grant) -> bool) -> usize {
         let before = self.grants.len();
@@ -151,6 +145,22 @@ impl World {
     pub(super) fn id_of(&self, name: &str) -> String {
         let by_email = || self.users().find(|user| user.person.email.eq_ignore_ascii_case(name));
         self.user_named(name).or_else(by_email).map_or_else(|| name.to_owned(), |user| user.person.id.clone())
+    }
+
+    /// Everything that `user_id` holds of sessions ends; how many were alive.
+    pub(super) fn end_sessions(&mut self, user_id: &str, now: Timestamp) -> usize {
+        let Some(user) = self.users.get_mut(user_id) else { return 0 };
+        let ended = std::mem::take(&mut user.sessions);
+        ended.keys().for_each(|id| drop(self.session_owners.remove(id)));
+        ended.values().filter(|session| session.is_alive(now)).count()
+    }
+
+    /// Ends one session.
+    pub(super) fn end_session(&mut self, id: &str) {
+        let owner = self.session_owners.remove(id);
+        if let Some(user) = owner.and_then(|owner| self.users.get_mut(&owner)) {
+            user.sessions.remove(id);
+        }
     }
 
     /// Whether there was such a user to sign in.

@@ -63,6 +63,12 @@ async fn errors_are_sent_in_place_of_the_effect() {
         assert_eq!((reply.status, reply.code().as_str()), (status, code));
         assert_ne!(reply.json()["errorSummary"], "Error", "{code} has its own words");
     }
+    org.okta().faults().inject(Fault::Error { status: 502, code: String::new() });
+    let gateway = org.revoke().await;
+    assert!(gateway.status == 502 && gateway.header("content-type").starts_with("text/html"));
+    org.okta().faults().inject(Fault::Error { status: 403, code: "access_denied".into() });
+    let denied = org.token("", "okta.users.read").await;
+    assert_eq!((denied.status, denied.json()["error"].as_str()), (403, Some("access_denied")));
     assert_eq!((org.okta().sessions_of(&org.ana), org.okta().revocations_of(&org.ana)), (2, 0));
 }
 

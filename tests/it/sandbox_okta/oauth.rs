@@ -93,8 +93,12 @@ async fn the_token_endpoint_takes_one_form_only() {
         let reply = org.send("POST", path, &headers, &body).await;
         assert_eq!((reply.status, reply.code().as_str()), (status, code), "{path} {headers:?}");
     }
-    let in_query = org.send("POST", &format!("/oauth2/v1/token?{body}"), &[JSON, form], "").await;
-    assert_eq!(in_query.code(), "invalid_request");
+    for (query, body) in [(body.as_str(), ""), (body.as_str(), body.as_str()), ("scope=okta.users.read", body.as_str())]
+    {
+        let reply = org.send("POST", &format!("/oauth2/v1/token?{query}"), &[JSON, form], body).await;
+        assert_eq!(reply.code(), "invalid_request", "{query}");
+        assert_eq!(org.okta().ledger().pop().expect("recorded").query, "[withheld]");
+    }
     let ledger = serde_json::to_string(&org.okta().ledger()).expect("the ledger is JSON");
     assert!(!ledger.contains(&assertion) && !ledger.contains(SSWS), "the ledger holds no credential");
 }
