@@ -1,3 +1,6 @@
 //! One binary for every integration test.
 
 mod sandbox_okta;
+mod verify;
+mod verify_altered;
+mod verify_settings;
