@@ -226,6 +226,19 @@ fn ids_that_could_move_a_border_are_refused() {
 }
 
 #[test]
+fn a_time_without_separator_cannot_borrow_digits_of_the_body() {
+    let example = json!({"scheme": "hmac", "header": "x", "signed": "{timestamp}{body}", "timestamp_header": "t",
+        "secrets": secrets()});
+    let signature = signed(example.clone(), "", NOW, b"1{}").remove(0);
+    // The same bytes in the same order, cut elsewhere: the MAC is right.
+    for (time, body) in [("17900000001", &b"{}"[..]), ("179000000", b"01{}")] {
+        let time = (HeaderName::from_static("t"), HeaderValue::from_static(time));
+        let verdict = verifier(example.clone()).verify(delivery(&[signature.clone(), time], body), at(NOW));
+        assert!(matches!(verdict, Err(VerifyError::Forged(Reason::MalformedTimestamp))), "{verdict:?}");
+    }
+}
+
+#[test]
 fn a_stale_delivery_is_authentic_and_can_be_kept() {
     let example = json!({"scheme": "standard-webhooks", "secrets": secrets()});
     let window = verifier(example.clone()).window().expect("a time is signed").as_secs().cast_signed();

@@ -161,7 +161,7 @@ fn misfits(settings: &VerifySettings, template: Option<&Template>) -> Vec<Verifi
         (true, false) => wrong("timestamp_header", "is required because `signed` has {timestamp}"),
         (false, true) => wrong(
             "timestamp_header",
-            "names a time that is not signed; add {timestamp} to `signed`, as in {timestamp}.{body}, or remove this key",
+            "names a time that is not signed; add {timestamp} to `signed` (as in {timestamp}.{body}) or remove it",
         ),
         (true, true) | (false, false) => {}
     }

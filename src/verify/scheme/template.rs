@@ -108,7 +108,7 @@ fn check_borders(pieces: &[Piece], format: TimestampFormat) -> Result<bool, Stri
     for (index, piece) in pieces.iter().enumerate() {
         match piece {
             Piece::Literal(_) | Piece::Body => {}
-            Piece::Id if !border(pieces, index, body).is_some_and(|byte| !is_id_byte(byte)) => {
+            Piece::Id if border(pieces, index, body).is_none_or(is_id_byte) => {
                 return Err(
                     "must have a separator such as . or : between {id} and what stands on the side of {body}, \
                             because an id may hold letters, digits, _ and -"
