@@ -1,1 +1,15 @@
 //! The way in: a delivery becomes a receipt or a refusal.
+
+mod intake;
+mod limit;
+mod peer;
+mod refusal;
+mod settings;
+mod webhook;
+
+pub use intake::{Intake, SourceIntake};
+pub use limit::PeerLimit;
+pub use peer::TrustedProxies;
+pub use refusal::{Problem, Refusal, RefusalView, Refusals};
+pub use settings::{ListenSettings, OnUndecodable, SourceSettings, WebhookSettings};
+pub use webhook::{WebhookLimits, router};

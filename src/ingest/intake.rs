@@ -1,0 +1,261 @@
+//! The one way in: whatever the transport, a delivery ends here.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::limit::{PeerLimit, SourceLimit};
+use super::refusal::{Refusal, RefusalView, Refusals};
+use super::settings::{OnUndecodable, SourceSettings};
+use crate::clock::Clock;
+use crate::decode::{AlertFormat, decode};
+use crate::domain::{Alert, AlertId, Delivery, SourceName};
+use crate::policy::{Plan, Policy};
+use crate::store::{Admission, Admitted, JobStore, PlannedAlert, Receipt, ReceiptStatus, Skipped, StoredDelivery};
+use crate::telemetry::Metrics;
+use crate::verify::{Reason, Verified, Verifier, VerifyError};
+
+/// One source, ready to judge deliveries.
+pub struct SourceIntake {
+    name: SourceName,
+    verifier: Verifier,
+    format: AlertFormat,
+    issuer: String,
+    limit: Option<SourceLimit>,
+    max_age: Option<std::time::Duration>,
+    dry_run: bool,
+    /// The largest body taken, in bytes.
+    pub max_body: usize,
+    /// The answer to what cannot be decoded.
+    pub on_undecodable: OnUndecodable,
+}
+
+impl SourceIntake {
+    /// A source as the config describes it.
+    #[must_use]
+    pub fn new(name: SourceName, settings: &SourceSettings, verifier: Verifier, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            issuer: settings.issuer.clone().unwrap_or_else(|| name.to_string()),
+            name,
+            verifier,
+            format: settings.format,
+            limit: settings.limit.as_ref().and_then(|rate| SourceLimit::new(rate, clock)),
+            max_age: settings.max_age.map(|age| age.0),
+            dry_run: settings.dry_run,
+            max_body: settings.webhook.max_body.as_usize(),
+            on_undecodable: settings.on_undecodable,
+        }
+    }
+
+    /// Whether its scheme takes bodies of this type.
+    #[must_use]
+    pub fn accepts(&self, content_type: Option<&http::HeaderValue>) -> bool {
+        self.verifier.accepts_content_type(content_type)
+    }
+
+    /// Guards outlive twice the time in which a repeat could pass; where no time is signed, they stay for ever.
+    fn guard_expiry(&self, received_at: Timestamp) -> Option<Timestamp> {
+        let window = self.verifier.window().or(self.max_age)?;
+        received_at.checked_add(window * 2).ok()
+    }
+}
+
+/// Verifies, decodes, plans and stores.
+pub struct Intake {
+    sources: HashMap<SourceName, Arc<SourceIntake>>,
+    policy: Arc<Policy>,
+    store: Arc<dyn JobStore>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    refusals: Arc<Refusals>,
+    forged: PeerLimit,
+}
+
+impl Intake {
+    /// The way in for these sources.
+    #[must_use]
+    pub fn new(
+        sources: Vec<SourceIntake>,
+        policy: Arc<Policy>,
+        store: Arc<dyn JobStore>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let sources = sources.into_iter().map(|source| (source.name.clone(), Arc::new(source))).collect();
+        let forged = PeerLimit::new(Arc::clone(&clock));
+        Self { sources, policy, store, clock, metrics, refusals: Arc::default(), forged }
+    }
+
+    /// The source of this name.
+    #[must_use]
+    pub fn source(&self, name: &str) -> Option<&Arc<SourceIntake>> {
+        self.sources.get(&name.parse().ok()?)
+    }
+
+    /// The last refusals.
+    #[must_use]
+    pub fn refusals(&self) -> &Arc<Refusals> {
+        &self.refusals
+    }
+
+    /// Takes a delivery. When this returns `Ok`, everything about it is on disk.
+    pub async fn receive(
+        &self,
+        source: &SourceIntake,
+        delivery: Delivery,
+        peer: Option<IpAddr>,
+    ) -> Result<Receipt, Refusal> {
+        let size_bytes = delivery.body.len() as u64;
+        let taken = self.take(source, delivery, peer).await;
+        match &taken {
+            Ok(receipt) => self.metrics.delivery(&source.name, result_word(receipt.status)),
+            Err(refusal) => self.refuse(&source.name, refusal, peer, size_bytes),
+        }
+        taken
+    }
+
+    async fn take(
+        &self,
+        source: &SourceIntake,
+        delivery: Delivery,
+        peer: Option<IpAddr>,
+    ) -> Result<Receipt, Refusal> {
+        let verified = match source.verifier.verify(delivery, self.clock.now()) {
+            Ok(verified) => verified,
+            Err(VerifyError::Stale { reason, .. }) => return Err(Refusal::Stale(reason)),
+            Err(VerifyError::Forged(reason)) => return Err(self.forged(reason, peer)),
+        };
+        if let Some(limit) = &source.limit {
+            limit.take().map_err(|retry_after| Refusal::Limited { retry_after })?;
+        }
+        // From here on the delivery is authentic: whatever it is, it ends in one commit.
+        let admission = self.plan(source, &verified)?;
+        match self.store.admit(admission).await {
+            Ok(Admitted::New(receipt) | Admitted::Duplicate(receipt)) => Ok(receipt),
+            Err(error) => {
+                tracing::error!(source.name = %source.name, error = %error, "a delivery could not be stored");
+                Err(Refusal::Unavailable)
+            }
+        }
+    }
+
+    fn forged(&self, reason: Reason, peer: Option<IpAddr>) -> Refusal {
+        match peer.map(|peer| self.forged.take(peer)) {
+            Some(Err(retry_after)) => Refusal::Limited { retry_after },
+            Some(Ok(())) | None => Refusal::Forged(reason),
+        }
+    }
+
+    fn plan(&self, source: &SourceIntake, verified: &Verified) -> Result<Admission, Refusal> {
+        let (alerts, quarantine) = match decode(source.format, verified) {
+            Ok(alerts) => {
+                self.refuse_old(source, &alerts)?;
+                self.plan_all(source, &alerts)
+            }
+            Err(reason) => (Vec::new(), Some(reason.to_string())),
+        };
+        let guard = verified.guard();
+        Ok(Admission {
+            source: source.name.clone(),
+            issuer: source.issuer.clone(),
+            guard,
+            guard_expires_at: source.guard_expiry(verified.received_at()),
+            delivery_id: verified.signed_id().map_or_else(|| hex::encode(guard), str::to_owned),
+            received_at: verified.received_at(),
+            headers: header_list(verified),
+            body: verified.body().clone(),
+            alerts,
+            quarantine,
+        })
+    }
+
+    fn refuse_old(&self, source: &SourceIntake, alerts: &[Alert]) -> Result<(), Refusal> {
+        let Some(max_age) = source.max_age else { return Ok(()) };
+        let too_old = |alert: &Alert| self.clock.now() > alert.occurred_at.saturating_add(max_age).unwrap_or(Timestamp::MAX);
+        if alerts.iter().any(too_old) { Err(Refusal::Stale(Reason::TimestampStale)) } else { Ok(()) }
+    }
+
+    /// Rules that fail while evaluated put the delivery into quarantine; the other rules act.
+    fn plan_all(&self, source: &SourceIntake, alerts: &[Alert]) -> (Vec<PlannedAlert>, Option<String>) {
+        let mut failures = Vec::new();
+        let planned = alerts
+            .iter()
+            .map(|alert| {
+                let plan = self.policy.plan(&source.name, alert, source.dry_run);
+                failures.extend(plan.errors.iter().map(|error| format!("rule {:?}: {}", error.rule, error.message)));
+                planned_alert(alert, plan)
+            })
+            .collect();
+        let quarantine = if failures.is_empty() { None } else { Some(failures.join("; ")) };
+        (planned, quarantine)
+    }
+
+    /// Decodes and plans a stored delivery again, under the config of today. Nothing is stored yet.
+    pub fn plan_again(&self, stored: &StoredDelivery) -> Result<Admission, Refusal> {
+        let source = self.sources.get(&stored.source).ok_or(Refusal::UnknownSource)?;
+        let headers = stored.headers.iter().filter_map(|(name, value)| {
+            Some((http::HeaderName::try_from(name).ok()?, http::HeaderValue::try_from(value).ok()?))
+        });
+        let headers = headers.collect();
+        let verified = Verified::restore(source.name.clone(), stored.body.clone(), headers, stored.received_at);
+        // How old its alerts are was judged when it came.
+        let (alerts, quarantine) = match decode(source.format, &verified) {
+            Ok(alerts) => self.plan_all(source, &alerts),
+            Err(reason) => (Vec::new(), Some(reason.to_string())),
+        };
+        Ok(Admission {
+            source: source.name.clone(),
+            issuer: source.issuer.clone(),
+            guard: verified.guard(),
+            guard_expires_at: None,
+            delivery_id: stored.delivery_id.clone(),
+            received_at: stored.received_at,
+            headers: stored.headers.clone(),
+            body: stored.body.clone(),
+            alerts,
+            quarantine,
+        })
+    }
+
+    /// Counts and remembers a refusal; a flood is counted and not logged.
+    pub fn refuse(&self, source: &SourceName, refusal: &Refusal, peer: Option<IpAddr>, size_bytes: u64) {
+        self.metrics.delivery(source, refusal.result());
+        if matches!(refusal, Refusal::Limited { .. }) {
+            return;
+        }
+        let (reason, peer) = (refusal.reason(), peer.map(|peer| peer.to_string()));
+        tracing::warn!(source.name = %source, reason, peer = peer.as_deref(), size_bytes, "a delivery was refused");
+        let view = RefusalView { at: self.clock.now(), reason: reason.to_owned(), peer, size_bytes };
+        self.refusals.push(source, view);
+    }
+}
+
+fn planned_alert(alert: &Alert, plan: Plan) -> PlannedAlert {
+    let skipped = plan.skipped.into_iter().map(|skipped| Skipped { rule: skipped.rule, reason: skipped.reason });
+    PlannedAlert {
+        id: AlertId::new(),
+        external_id: alert.id.clone(),
+        kind: alert.kind.clone(),
+        severity: alert.severity,
+        occurred_at: alert.occurred_at,
+        reason: alert.reason.clone(),
+        jobs: plan.jobs,
+        skipped: skipped.collect(),
+    }
+}
+
+fn header_list(verified: &Verified) -> Vec<(String, String)> {
+    let text = |value: &http::HeaderValue| value.to_str().map(str::to_owned).ok();
+    verified.headers().iter().filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect()
+}
+
+fn result_word(status: ReceiptStatus) -> &'static str {
+    match status {
+        ReceiptStatus::Accepted => "accepted",
+        ReceiptStatus::Duplicate => "duplicate",
+        ReceiptStatus::Ignored => "ignored",
+        ReceiptStatus::Quarantined => "quarantined",
+    }
+}

@@ -1,0 +1,110 @@
+//! How much a source may send, and how often one peer may be wrong.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use governor::clock::{Clock as GovernorClock, Reference};
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::keyed::HashMapStateStore;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+
+use super::peer::household;
+use crate::clock::Clock;
+use crate::settings::Rate;
+
+/// Forged deliveries that one peer may send at once before it is told to wait; one more is allowed each second.
+const FORGED_BURST: NonZeroU32 = NonZeroU32::new(20).expect("not zero");
+
+/// Peers remembered. Beyond it, those that have been quiet are forgotten.
+const PEERS: usize = 10_000;
+
+/// Our clock, as the limiter reads it: nanoseconds since the limiter was made.
+#[derive(Debug, Clone)]
+struct SteadyClock {
+    clock: Arc<dyn Clock>,
+    epoch: jiff::Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Since(Duration);
+
+impl std::ops::Add<Nanos> for Since {
+    type Output = Self;
+
+    fn add(self, by: Nanos) -> Self {
+        Self(self.0.saturating_add(by.into()))
+    }
+}
+
+impl Reference for Since {
+    fn duration_since(&self, earlier: Self) -> Nanos {
+        self.0.saturating_sub(earlier.0).into()
+    }
+
+    fn saturating_sub(&self, by: Nanos) -> Self {
+        Self(self.0.saturating_sub(by.into()))
+    }
+}
+
+impl GovernorClock for SteadyClock {
+    type Instant = Since;
+
+    fn now(&self) -> Since {
+        Since(Duration::try_from(self.clock.steady() - self.epoch).unwrap_or_default())
+    }
+}
+
+impl SteadyClock {
+    fn new(clock: Arc<dyn Clock>) -> Self {
+        let epoch = clock.steady();
+        Self { clock, epoch }
+    }
+}
+
+/// How much one source may send. Counts authentic deliveries only, so that nobody else can use it up.
+pub(super) struct SourceLimit {
+    limiter: RateLimiter<NotKeyed, InMemoryState, SteadyClock, NoOpMiddleware<Since>>,
+    clock: SteadyClock,
+}
+
+impl SourceLimit {
+    pub(super) fn new(rate: &Rate, clock: Arc<dyn Clock>) -> Option<Self> {
+        let quota = Quota::with_period(rate.interval())?.allow_burst(rate.count);
+        let clock = SteadyClock::new(clock);
+        Some(Self { limiter: RateLimiter::direct_with_clock(quota, clock.clone()), clock })
+    }
+
+    /// `Err`: how long to wait.
+    pub(super) fn take(&self) -> Result<(), Duration> {
+        self.limiter.check().map_err(|wait| wait.wait_time_from(self.clock.now()))
+    }
+}
+
+/// How often one peer may be wrong.
+pub struct PeerLimit {
+    limiter: RateLimiter<IpAddr, HashMapStateStore<IpAddr>, SteadyClock, NoOpMiddleware<Since>>,
+    clock: SteadyClock,
+}
+
+impl PeerLimit {
+    /// With the built-in limits.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let quota = Quota::per_second(NonZeroU32::MIN).allow_burst(FORGED_BURST);
+        let clock = SteadyClock::new(clock);
+        let state = HashMapStateStore::new(std::collections::HashMap::new().into());
+        Self { limiter: RateLimiter::new(quota, state, clock.clone()), clock }
+    }
+
+    /// Counts a forged delivery. `Err`: the peer has sent too many, and how long it should wait.
+    pub(super) fn take(&self, peer: IpAddr) -> Result<(), Duration> {
+        if self.limiter.len() > PEERS {
+            self.limiter.retain_recent();
+        }
+        self.limiter.check_key(&household(peer)).map_err(|wait| wait.wait_time_from(self.clock.now()))
+    }
+}

@@ -1,0 +1,131 @@
+//! The alert listener: a request becomes a delivery, a receipt or refusal becomes an answer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use axum::{Json, Router};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::intake::{Intake, SourceIntake};
+use super::peer::TrustedProxies;
+use super::refusal::{Problem, Refusal};
+use super::settings::OnUndecodable;
+use crate::clock::Clock;
+use crate::domain::{Delivery, SourceName};
+use crate::lifecycle::Lifecycle;
+use crate::store::{Receipt, ReceiptStatus};
+
+/// What the route needs besides the intake.
+#[derive(Clone)]
+pub struct WebhookLimits {
+    /// The longest that a body may take.
+    pub body_timeout: Duration,
+    /// Proxies whose word about the peer counts.
+    pub trusted_proxies: TrustedProxies,
+}
+
+#[derive(Clone)]
+struct Webhook {
+    intake: Arc<Intake>,
+    limits: WebhookLimits,
+    clock: Arc<dyn Clock>,
+    lifecycle: Lifecycle,
+}
+
+/// `POST /v1/alerts/{source}`, `GET /healthz` and whatever `ready` answers at `GET /readyz`.
+pub fn router(
+    intake: Arc<Intake>,
+    limits: WebhookLimits,
+    clock: Arc<dyn Clock>,
+    lifecycle: Lifecycle,
+    ready: MethodRouter,
+) -> Router {
+    let webhook = Webhook { intake, limits, clock, lifecycle };
+    Router::new()
+        .route("/v1/alerts/{source}", post(receive).fallback(|| async { Refusal::Method }))
+        .with_state(webhook)
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", ready)
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here") })
+}
+
+async fn receive(
+    State(webhook): State<Webhook>,
+    Path(name): Path<String>,
+    ConnectInfo(connected): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    let Some(source) = webhook.intake.source(&name) else { return Refusal::UnknownSource.into_response() };
+    let (parts, body) = request.into_parts();
+    let peer = webhook.limits.trusted_proxies.peer(connected.ip(), &parts.headers);
+    match webhook.read(source, &parts.headers, body).await {
+        Ok(body) => {
+            let Ok(name) = name.parse::<SourceName>() else { return Refusal::UnknownSource.into_response() };
+            let received_at = webhook.clock.now();
+            let delivery = Delivery { source: name, headers: parts.headers, body, received_at };
+            match webhook.intake.receive(source, delivery, Some(peer)).await {
+                Ok(receipt) => answer(receipt, source.on_undecodable),
+                Err(refusal) => refusal.into_response(),
+            }
+        }
+        Err(refusal) => {
+            if let Ok(name) = name.parse() {
+                webhook.intake.refuse(&name, &refusal, Some(peer), 0);
+            }
+            refusal.into_response()
+        }
+    }
+}
+
+impl Webhook {
+    /// The body's exact bytes, within the source's limits. Nothing is read that is not wanted.
+    async fn read(&self, source: &SourceIntake, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
+        if self.lifecycle.is_draining() {
+            return Err(Refusal::Unavailable);
+        }
+        if !source.accepts(headers.get(header::CONTENT_TYPE)) {
+            return Err(Refusal::UnsupportedType);
+        }
+        let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|length: usize| length > source.max_body) {
+            return Err(Refusal::TooLarge);
+        }
+        let read = Limited::new(body, source.max_body).collect();
+        match tokio::time::timeout(self.limits.body_timeout, read).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(Refusal::TooLarge),
+            Ok(Err(_)) => Err(Refusal::Malformed),
+            Err(_) => Err(Refusal::TooSlow),
+        }
+    }
+}
+
+fn answer(receipt: Receipt, on_undecodable: OnUndecodable) -> Response {
+    let status = match receipt.status {
+        ReceiptStatus::Accepted | ReceiptStatus::Ignored => StatusCode::ACCEPTED,
+        ReceiptStatus::Duplicate => StatusCode::OK,
+        ReceiptStatus::Quarantined => match on_undecodable {
+            OnUndecodable::Accepted => StatusCode::ACCEPTED,
+            OnUndecodable::Unprocessable => return unprocessable(&receipt),
+        },
+    };
+    (status, Json(receipt)).into_response()
+}
+
+/// The sender is authentic and may know that its alert waits for a person; the operator sees why.
+fn unprocessable(receipt: &Receipt) -> Response {
+    let detail = format!(
+        "delivery {} is authentic and was kept, but could not be decoded or planned; an operator can replay it",
+        receipt.delivery_id
+    );
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "quarantined", "The delivery is in quarantine")
+        .detail(detail)
+        .into_response()
+}
