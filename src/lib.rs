@@ -9,6 +9,7 @@
 
 pub mod audit;
 pub mod clock;
+pub mod config;
 pub mod decode;
 pub mod domain;
 pub mod ingest;

@@ -1,0 +1,19 @@
+//! The config file: YAML in which every key and value remembers its line, so that all problems are reported at once,
+//! each where a person can mend it.
+//!
+//! A [`Document`] is read first, then decoded into a type whose JSON schema tells which keys exist. What YAML would
+//! silently turn into something else (`0123`, `1e3`, `no`) is never guessed: text is expected as text.
+
+mod check;
+mod document;
+mod node;
+mod parse;
+mod path;
+mod problem;
+mod shape;
+#[cfg(test)]
+mod tests;
+mod typed;
+
+pub use document::Document;
+pub use problem::{Problem, Problems, Severity};
