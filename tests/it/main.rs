@@ -1,5 +1,6 @@
 //! One binary for every integration test.
 
+mod layering;
 mod sandbox_okta;
 mod verify;
 mod verify_altered;
