@@ -371,3 +371,23 @@ fn an_error_that_quotes_a_secret_is_not_passed_on() {
     let problems = document.decode::<Owner>().expect_err("it was taken").to_string();
     assert_eq!(problems, "f:1: secret.value: this secret has the wrong form");
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_edit_of_a_document_brings_the_reader_down(at in 0..GOOD.len(), gone in 0..20_usize, new in "[\\PC\n\t]{0,12}") {
+        let end = (at + gone).min(GOOD.len());
+        let edited = format!("{}{new}{}", &GOOD[..at], &GOOD[end..]);
+        if let Err(problems) = read(&edited) {
+            assert!(!problems.is_empty() && problems.to_string().starts_with("sever.yaml:"));
+        }
+    }
+}
+
+#[test]
+fn a_megabyte_of_mistakes_is_told_in_a_moment() {
+    let keys: String = (0..40_000).map(|n| format!("k{n}: [{n}]\n")).collect();
+    let items = format!("listen: x\nrules: [{}]", "{name: a, x: y},".repeat(30_000));
+    for text in [keys, items] {
+        assert!(text.len() < 1 << 20 && told(&text).len() >= 30_000);
+    }
+}
