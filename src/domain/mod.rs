@@ -15,5 +15,5 @@ pub use delivery::Delivery;
 pub use id::{AlertId, JobId, NameError, ProviderName, SourceName};
 pub use job::{Attempt, AttemptClass, Claim, DeadReason, HoldReason, JobState, NewJob, Origin};
 pub use outcome::{Absence, Disposition, Next, Outcome, Revocation, Settlement};
-pub use scope::{RevokeRequest, Scope, ScopeKind, SessionRef};
+pub use scope::{RevokeRequest, Scope, ScopeKind, SessionRef, TeamSession};
 pub use subject::{AlertSubject, IdentifierError, Subject, check_identifier, fold};

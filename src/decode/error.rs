@@ -1,0 +1,76 @@
+//! Why a body is not an alert, bounded so that a hostile body cannot fill a log or a row.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// Enough to mend a sender; the rest is counted.
+const MOST_PROBLEMS: usize = 20;
+
+/// Long enough for every message of ours; longer ones quote the body.
+const LONGEST_TEXT_CHARS: usize = 240;
+
+/// One thing that is wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The JSON path, for example `subjects[3].ids.okta`; `.` is the body itself.
+    pub path: String,
+    /// What is wrong there.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.path, self.message)
+    }
+}
+
+/// The body is authentic and is no alert: it goes to quarantine with these reasons.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct DecodeError {
+    /// What is wrong, at most 20 entries; never empty.
+    pub problems: Vec<Problem>,
+    /// How many more there are.
+    pub omitted: usize,
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, problem) in self.problems.iter().enumerate() {
+            write!(f, "{}{problem}", if position == 0 { "" } else { "; " })?;
+        }
+        if self.omitted > 0 { write!(f, "; and {} more", self.omitted) } else { Ok(()) }
+    }
+}
+
+/// Collects problems.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    kept: Vec<Problem>,
+    omitted: usize,
+}
+
+impl Problems {
+    pub(super) fn add(&mut self, path: impl fmt::Display, message: impl fmt::Display) {
+        if self.kept.len() == MOST_PROBLEMS {
+            self.omitted += 1;
+        } else {
+            self.kept.push(Problem { path: shortened(&path.to_string()), message: shortened(&message.to_string()) });
+        }
+    }
+
+    pub(super) fn into_result<T>(self, value: T) -> Result<T, DecodeError> {
+        if self.kept.is_empty() { Ok(value) } else { Err(self.into_error()) }
+    }
+
+    pub(super) fn into_error(self) -> DecodeError {
+        DecodeError { problems: self.kept, omitted: self.omitted }
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_TEXT_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
