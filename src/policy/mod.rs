@@ -1,1 +1,134 @@
-//! What is to be done about an alert.
+//! What is to be done about an alert: rules make jobs, guardrails stop them.
+//!
+//! Pure: the same alert and the same config give the same plan, apart from the jobs' fresh ids. A rule that cannot be
+//! evaluated is an error in the plan and never "no match", and it keeps no other rule from acting.
+
+mod check;
+mod explain;
+mod expression;
+mod facts;
+mod guardrail;
+mod language;
+mod plan;
+mod rule;
+mod settings;
+
+use std::collections::BTreeMap;
+
+use cel::Context;
+
+pub use explain::{Explanation, PlannedJob, RuleTrace, Seen};
+pub use guardrail::{Guardrails, Verdict};
+pub use plan::{Plan, RuleError, Skipped};
+pub use settings::{GuardrailSettings, PolicySettings, ProtectedSettings, RevokeSettings, RuleSettings};
+
+use crate::domain::{Alert, AlertSubject, ProviderName, ScopeKind, SourceName};
+use expression::Evaluation;
+use facts::{AlertFacts, Facts};
+use plan::Draft;
+use rule::Rule;
+
+/// The configured providers, with the scopes that each supports.
+pub type KnownProviders = BTreeMap<ProviderName, Vec<ScopeKind>>;
+
+/// Something wrong in the config: its path, for example `rules[0].when`, and what it is.
+pub type Problem = (String, String);
+
+/// The rules and guardrails of one config.
+pub struct Policy {
+    rules: Vec<Rule>,
+    guardrails: Guardrails,
+    dry_run: bool,
+    root: Context<'static, 'static>,
+}
+
+impl std::fmt::Debug for Policy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Policy")
+            .field("rules", &self.rules)
+            .field("guardrails", &self.guardrails)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Policy {
+    /// Compiles the rules, or tells everything that is wrong with them.
+    pub fn new(settings: &PolicySettings, known: &KnownProviders) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let rules = rule::compile_all(&settings.rules, known, &mut problems);
+        let guardrails = Guardrails::new(&settings.guardrails, known, &mut problems);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Self { rules, guardrails, dry_run: settings.guardrails.dry_run, root: language::root() })
+    }
+
+    /// What stands above every rule; asked again about the account, once it was read.
+    #[must_use]
+    pub fn guardrails(&self) -> &Guardrails {
+        &self.guardrails
+    }
+
+    /// Whether nothing is to be sent anywhere, as the guardrails say.
+    #[must_use]
+    pub fn dry_run(&self) -> bool {
+        self.dry_run
+    }
+
+    /// The jobs of an alert. `forced_dry_run` is what the source says.
+    #[must_use]
+    pub fn plan(&self, source: &SourceName, alert: &Alert, forced_dry_run: bool) -> Plan {
+        let mut draft = Draft::new(&self.guardrails, alert, self.is_dry(alert, forced_dry_run));
+        self.evaluate(source, alert, |met| draft.add(&met));
+        draft.finish(&self.rules)
+    }
+
+    /// The same plan, with the reasons.
+    #[must_use]
+    pub fn explain(&self, source: &SourceName, alert: &Alert, forced_dry_run: bool) -> Explanation {
+        let mut draft = Draft::new(&self.guardrails, alert, self.is_dry(alert, forced_dry_run));
+        let mut traces = Vec::new();
+        self.evaluate(source, alert, |met| {
+            traces.push(explain::trace(&self.root, &met));
+            draft.add(&met);
+        });
+        Explanation::new(traces, draft.finish(&self.rules))
+    }
+
+    fn is_dry(&self, alert: &Alert, forced: bool) -> bool {
+        forced || self.dry_run || alert.dry_run
+    }
+
+    /// The one way in which rules meet alerts.
+    fn evaluate(&self, source: &SourceName, alert: &Alert, mut visit: impl FnMut(Met<'_, '_>)) {
+        let alert_facts = AlertFacts::new(alert, source.as_str());
+        for (rule_position, rule) in self.rules.iter().enumerate() {
+            for (subject_position, subject) in alert.subjects.iter().enumerate() {
+                let facts = Facts { alert: &alert_facts, subject };
+                let evaluation = rule.when.evaluate(&self.root, &facts);
+                visit(Met { rule, rule_position, subject, subject_position, facts: &facts, evaluation });
+            }
+        }
+    }
+}
+
+/// A rule and a subject, and what came of it.
+struct Met<'m, 'd> {
+    rule: &'m Rule,
+    rule_position: usize,
+    subject: &'d AlertSubject,
+    subject_position: usize,
+    facts: &'m Facts<'m, 'd>,
+    evaluation: Evaluation,
+}
+
+/// Below this, a suggestion confuses more than it helps (Jaro-Winkler similarity, 0 to 1).
+const LEAST_SIMILARITY: f64 = 0.8;
+
+/// `; did you mean …?` if a known word is near.
+fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> String {
+    let scored = known.map(|known| (strsim::jaro_winkler(word, known), known));
+    let best = scored.max_by(|one, other| one.0.total_cmp(&other.0));
+    best.filter(|(score, _)| *score >= LEAST_SIMILARITY)
+        .map_or_else(String::new, |(_, known)| format!("; did you mean {known:?}?"))
+}
