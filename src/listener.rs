@@ -52,13 +52,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ListenerLimits
     }
 }
 
-async fn converse(
-    stream: TcpStream,
-    peer: SocketAddr,
-    router: Router,
-    limits: ListenerLimits,
-    lifecycle: Lifecycle,
-) {
+async fn converse(stream: TcpStream, peer: SocketAddr, router: Router, limits: ListenerLimits, lifecycle: Lifecycle) {
     // Answers are small and awaited: never hold them back to fill a packet.
     let _ = stream.set_nodelay(true);
     let service = router.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use error::{DecodeError, Problem};
 
 use crate::domain::Alert;
+use crate::verify::Verified;
 
 /// How a source spells its alerts: the config word `format`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -25,10 +26,15 @@ pub enum AlertFormat {
 }
 
 impl AlertFormat {
-    /// Reads the alerts of one delivery: all of them, or the reasons why none is taken.
-    pub fn decode(self, body: &[u8]) -> Result<Vec<Alert>, DecodeError> {
+    /// Reads alerts from bytes that nobody vouches for, as `sever plan` does. Nothing may act on them.
+    pub fn parse(self, body: &[u8]) -> Result<Vec<Alert>, DecodeError> {
         match self {
             Self::Sever => sever::decode(body),
         }
     }
+}
+
+/// Reads the alerts of one authentic delivery: all of them, or the reasons why none is taken.
+pub fn decode(format: AlertFormat, delivery: &Verified) -> Result<Vec<Alert>, DecodeError> {
+    format.parse(delivery.body())
 }

@@ -116,12 +116,7 @@ impl Intake {
         taken
     }
 
-    async fn take(
-        &self,
-        source: &SourceIntake,
-        delivery: Delivery,
-        peer: Option<IpAddr>,
-    ) -> Result<Receipt, Refusal> {
+    async fn take(&self, source: &SourceIntake, delivery: Delivery, peer: Option<IpAddr>) -> Result<Receipt, Refusal> {
         let verified = match source.verifier.verify(delivery, self.clock.now()) {
             Ok(verified) => verified,
             Err(VerifyError::Stale { reason, .. }) => return Err(Refusal::Stale(reason)),
@@ -173,7 +168,8 @@ impl Intake {
 
     fn refuse_old(&self, source: &SourceIntake, alerts: &[Alert]) -> Result<(), Refusal> {
         let Some(max_age) = source.max_age else { return Ok(()) };
-        let too_old = |alert: &Alert| self.clock.now() > alert.occurred_at.saturating_add(max_age).unwrap_or(Timestamp::MAX);
+        let too_old =
+            |alert: &Alert| self.clock.now() > alert.occurred_at.saturating_add(max_age).unwrap_or(Timestamp::MAX);
         if alerts.iter().any(too_old) { Err(Refusal::Stale(Reason::TimestampStale)) } else { Ok(()) }
     }
 

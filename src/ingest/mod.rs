@@ -11,5 +11,5 @@ pub use intake::{Intake, SourceIntake};
 pub use limit::PeerLimit;
 pub use peer::TrustedProxies;
 pub use refusal::{Problem, Refusal, RefusalView, Refusals};
-pub use settings::{ListenSettings, OnUndecodable, SourceSettings, WebhookSettings};
+pub use settings::{DetailedListen, ListenSettings, OnUndecodable, SourceSettings, WebhookSettings};
 pub use webhook::{WebhookLimits, router};

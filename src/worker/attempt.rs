@@ -106,7 +106,8 @@ impl Context<'_> {
             }
             Verdict::LookAlike { .. } if claim.approved => Ok(()),
             Verdict::LookAlike { pattern } => {
-                let message = format!("a name of the account looks like {pattern}, which is protected; approve or cancel");
+                let message =
+                    format!("a name of the account looks like {pattern}, which is protected; approve or cancel");
                 Err(Verdicted::new(Next::Held(HoldReason::Approval), AttemptClass::Guarded, message))
             }
         }

@@ -64,7 +64,9 @@ impl Leases {
                     lease.lost.store(!ours, Ordering::Release);
                 }
             }
-            Err(error) => tracing::warn!(error = %error, "leases could not be renewed; running attempts may be repeated"),
+            Err(error) => {
+                tracing::warn!(error = %error, "leases could not be renewed; running attempts may be repeated")
+            }
         }
     }
 

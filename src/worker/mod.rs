@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::domain::{Account, Claim, Next, Outcome, ProviderName, Settlement};
 use crate::lifecycle::Lifecycle;
-use crate::policy::Guardrails;
+use crate::policy::Policy;
 use crate::provider::Provider;
 use crate::store::{Bound, ClaimRequest, JobStore, StoreError};
 use crate::telemetry::{Metrics, SubjectDigest};
@@ -56,7 +56,7 @@ pub struct Worker(Arc<Shared>);
 struct Shared {
     store: Arc<dyn JobStore>,
     stations: BTreeMap<ProviderName, (Station, Arc<Semaphore>)>,
-    guardrails: Arc<Guardrails>,
+    policy: Arc<Policy>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     lifecycle: Lifecycle,
@@ -72,7 +72,7 @@ impl Worker {
     pub fn new(
         store: Arc<dyn JobStore>,
         stations: BTreeMap<ProviderName, Station>,
-        guardrails: Arc<Guardrails>,
+        policy: Arc<Policy>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         lifecycle: Lifecycle,
@@ -84,7 +84,7 @@ impl Worker {
         Self(Arc::new(Shared {
             store,
             stations: stations.into_iter().map(with_permits).collect(),
-            guardrails,
+            policy,
             clock,
             metrics,
             lifecycle,
@@ -201,7 +201,7 @@ impl Shared {
     async fn attempt(&self, station: &Station, claim: &Claim, lease: &Lease) -> Option<Verdicted> {
         let context = Context {
             provider: station.provider.as_ref(),
-            guardrails: &self.guardrails,
+            guardrails: self.policy.guardrails(),
             retry: &station.retry,
             look_after: station.look_after,
             dry_run: station.dry_run,

@@ -77,8 +77,8 @@ impl RetryPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{HoldReason, ProviderName, RevokeRequest, Scope, Severity, SourceName, Subject};
     use crate::domain::{AlertId, JobId};
+    use crate::domain::{HoldReason, ProviderName, RevokeRequest, Scope, Severity, SourceName, Subject};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
