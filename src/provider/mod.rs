@@ -1,12 +1,29 @@
 //! Systems in which a subject can hold sessions, behind one trait.
 
+mod address;
+mod hint;
+mod http;
+mod okta;
+mod pace;
+mod registry;
+#[cfg(test)]
+mod script;
+mod scrub;
+mod settings;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Account, AttemptClass, DeadReason, Disposition, HoldReason, Revocation, RevokeRequest, Subject};
+use crate::domain::{
+    Account, AttemptClass, DeadReason, Disposition, HoldReason, Revocation, RevokeRequest, ScopeKind, Subject,
+};
+
+pub use self::okta::{OktaCredentials, OktaOauth, OktaSettings, SigningAlgorithm};
+pub use self::registry::{Configured, Providers};
+pub use self::settings::{CommonSettings, LimitSettings, Problem, ProofSettings, ProviderSettings, RetrySettings};
 
 /// The kinds of provider, as named in the config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -14,6 +31,16 @@ use crate::domain::{Account, AttemptClass, DeadReason, Disposition, HoldReason, 
 pub enum ProviderKind {
     /// Okta Workforce and Customer Identity.
     Okta,
+}
+
+impl ProviderKind {
+    /// Whether it can end the sessions of this scope. A rule that asks for another is a config error.
+    #[must_use]
+    pub fn supports(self, scope: ScopeKind) -> bool {
+        match self {
+            Self::Okta => matches!(scope, ScopeKind::All | ScopeKind::Sessions),
+        }
+    }
 }
 
 /// A system in which a subject can hold sessions. Every method is safe to repeat.

@@ -1,0 +1,136 @@
+//! How long a provider asks us to wait, read from its headers by its own clock and kept within our bounds.
+//!
+//! Our clock has no part in it: where it is wrong, every wait would be. Garbage is no hint.
+
+use std::time::Duration;
+
+use jiff::fmt::rfc2822;
+
+use super::http::Answer;
+
+/// A shorter wait would only earn the same answer: Okta's estimate for its concurrency limit may lie in the past.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+
+/// Okta's windows last a minute; a wait beyond this is a mistake or malice, and jobs must go on.
+const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+
+/// The bounds of a wait that a provider asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bounds {
+    longest: Duration,
+}
+
+impl Bounds {
+    /// From one second to `retry.longest` or 15 minutes, whichever is longer.
+    #[must_use]
+    pub(super) fn new(retry_longest: Duration) -> Self {
+        Self { longest: retry_longest.max(LONGEST_WAIT) }
+    }
+
+    fn seconds(self, seconds: i64) -> Duration {
+        // A negative wait is over: the floor.
+        Duration::from_secs(u64::try_from(seconds).unwrap_or(0)).clamp(SHORTEST_WAIT, self.longest)
+    }
+}
+
+/// The wait in `Retry-After` (RFC 9110 section 10.2.3: seconds, or a date that is compared with the answer's own).
+#[must_use]
+pub(super) fn retry_after(answer: &Answer, bounds: Bounds) -> Option<Duration> {
+    let text = answer.header("retry-after")?.trim();
+    let seconds = match text.parse::<i64>() {
+        Ok(seconds) => seconds,
+        Err(_) => http_date(text)?.saturating_sub(date(answer)?),
+    };
+    Some(bounds.seconds(seconds))
+}
+
+/// The wait until the epoch second in `name`, by the answer's own `Date`, and one second more because both are
+/// truncated. Where the header occurs several times, the smallest counts, as in Okta's own SDK.
+#[must_use]
+pub(super) fn until_reset(answer: &Answer, name: &str, bounds: Bounds) -> Option<Duration> {
+    let reset = numbers(answer, name).min()?;
+    Some(bounds.seconds(reset.saturating_sub(date(answer)?).saturating_add(1)))
+}
+
+/// Every number that the headers of this name hold.
+pub(super) fn numbers(answer: &Answer, name: &str) -> impl Iterator<Item = i64> {
+    let texts = answer.headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    texts.flat_map(|text| text.split(',')).filter_map(|text| text.trim().parse().ok())
+}
+
+/// The answer's own `Date`, in epoch seconds.
+#[must_use]
+pub(super) fn date(answer: &Answer) -> Option<i64> {
+    http_date(answer.header("date")?)
+}
+
+fn http_date(text: &str) -> Option<i64> {
+    // The dates of HTTP are those of RFC 2822 in GMT. A wrong weekday does not make the time a different one.
+    let parser = rfc2822::DateTimeParser::new().relaxed_weekday(true);
+    parser.parse_timestamp(text.trim()).ok().map(|time| time.as_second())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT"; // 784111777
+
+    fn answer(headers: &[(&'static str, &str)]) -> Answer {
+        let mut map = http::HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().expect("a header value"));
+        }
+        Answer { status: http::StatusCode::TOO_MANY_REQUESTS, headers: map, body: bytes::Bytes::new() }
+    }
+
+    #[test]
+    fn the_wait_is_the_reset_by_the_servers_own_clock_within_bounds() {
+        let bounds = Bounds::new(Duration::from_secs(300));
+        let table: [(&[&str], Option<u64>); 12] = [
+            (&["784111807"], Some(31)),
+            (&["784111777"], Some(1)),
+            (&["784111000"], Some(1)),
+            (&["784111807", "784111787"], Some(11)),
+            (&["784111807, 784111787"], Some(11)),
+            (&["784111807", "soon"], Some(31)),
+            (&["1000000000000000000"], Some(900)),
+            (&["9223372036854775807"], Some(900)),
+            (&["-9223372036854775808"], Some(1)),
+            (&["1e18"], None),
+            (&[""], None),
+            (&[], None),
+        ];
+        for (resets, seconds) in table {
+            let mut headers = vec![("date", DATE)];
+            headers.extend(resets.iter().map(|reset| ("x-rate-limit-reset", *reset)));
+            let wait = until_reset(&answer(&headers), "x-rate-limit-reset", bounds);
+            assert_eq!(wait, seconds.map(Duration::from_secs), "{resets:?}");
+        }
+        for date in [None, Some("yesterday")] {
+            let mut headers = vec![("x-rate-limit-reset", "784111807")];
+            headers.extend(date.map(|date| ("date", date)));
+            assert_eq!(until_reset(&answer(&headers), "x-rate-limit-reset", bounds), None);
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let bounds = Bounds::new(Duration::from_secs(3600));
+        let table = [
+            ("30", Some(30)),
+            ("0", Some(1)),
+            ("-5", Some(1)),
+            ("7200", Some(3600)),
+            ("99999999999999999999", None),
+            ("Sun, 06 Nov 1994 08:50:07 GMT", Some(30)),
+            ("Sun, 06 Nov 1994 08:40:07 GMT", Some(1)),
+            ("later", None),
+        ];
+        for (text, seconds) in table {
+            let wait = retry_after(&answer(&[("date", DATE), ("retry-after", text)]), bounds);
+            assert_eq!(wait, seconds.map(Duration::from_secs), "{text}");
+        }
+        assert_eq!(retry_after(&answer(&[("retry-after", DATE)]), bounds), None);
+    }
+}

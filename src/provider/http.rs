@@ -1,0 +1,133 @@
+//! The HTTP client under every provider, and the only place that makes one.
+//!
+//! Always holds: a call ends within its timeout, a body beyond the limit is not read, a redirect is not followed, and
+//! whatever went wrong on the way is already an [`ProviderError::Unavailable`] without a secret in it. A status is not
+//! judged here: that is each provider's own business.
+
+use std::error::Error;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode};
+use reqwest::{RequestBuilder, Response};
+use serde::de::DeserializeOwned;
+
+use super::scrub::Scrub;
+use super::{CallReport, ProviderError};
+
+/// 200 of Okta's users, the largest page there is, stay below it.
+const LARGEST_BODY_BYTES: usize = 1 << 20;
+
+/// A host that has not answered the handshake by then is down; the rest of `timeout` is for the answer.
+const LONGEST_CONNECT: Duration = Duration::from_secs(5);
+
+const USER_AGENT: &str = concat!("sever/", env!("CARGO_PKG_VERSION"));
+
+/// What came back, whatever its status.
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    /// The status.
+    pub(super) status: StatusCode,
+    /// The headers. A name may occur several times.
+    pub(super) headers: HeaderMap,
+    /// The whole body.
+    pub(super) body: Bytes,
+}
+
+impl Answer {
+    /// A header that is text; of several with this name, the first.
+    #[must_use]
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body as `T`, the whole of it; `None` if it is anything else, such as a proxy's HTML.
+    #[must_use]
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_slice(&self.body).ok()
+    }
+}
+
+/// A client with its limits.
+#[derive(Debug, Clone)]
+pub(super) struct Http {
+    client: reqwest::Client,
+    timeout: Duration,
+}
+
+impl Http {
+    /// A client whose calls end within `timeout`. Fails where the machine offers no root certificates to trust.
+    #[expect(clippy::disallowed_methods, reason = "the home of HTTP clients")]
+    pub(super) fn new(timeout: Duration) -> Result<Self, String> {
+        let client = reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .timeout(timeout)
+            .connect_timeout(timeout.min(LONGEST_CONNECT))
+            .redirect(reqwest::redirect::Policy::none())
+            // A call is repeated by the one who knows what it did.
+            .retry(reqwest::retry::never())
+            // The config says all there is to say about where calls go; the environment has no part in it.
+            .no_proxy()
+            .referer(false)
+            .build()
+            .map_err(|error| format!("the HTTP client cannot start: {}", root_cause(&error)))?;
+        Ok(Self { client, timeout })
+    }
+
+    /// The client, to make requests with. They are sent by [`Self::send`].
+    #[must_use]
+    pub(super) fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
+    /// Sends `request` and reads the whole answer.
+    pub(super) async fn send(
+        &self,
+        operation: &'static str,
+        request: RequestBuilder,
+        scrub: &Scrub,
+    ) -> Result<Answer, ProviderError> {
+        let mut response =
+            request.send().await.map_err(|error| unavailable(operation, None, self.explain(&error, scrub)))?;
+        let status = response.status();
+        let headers = std::mem::take(response.headers_mut());
+        let body = self.read(response, scrub).await.map_err(|why| unavailable(operation, Some(status), why))?;
+        Ok(Answer { status, headers, body })
+    }
+
+    async fn read(&self, mut response: Response, scrub: &Scrub) -> Result<Bytes, String> {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.explain(&error, scrub))? {
+            if body.len() + chunk.len() > LARGEST_BODY_BYTES {
+                return Err("the answer is larger than 1 MiB and was not read".to_owned());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    }
+
+    fn explain(&self, error: &reqwest::Error, scrub: &Scrub) -> String {
+        let cause = scrub.text(&root_cause(error));
+        if error.is_connect() {
+            format!("no connection: {cause}")
+        } else if error.is_timeout() {
+            format!("no answer within {}", humantime::format_duration(self.timeout))
+        } else {
+            format!("the connection broke: {cause}")
+        }
+    }
+}
+
+/// The innermost cause: the outer ones repeat the URL, which may name a person.
+fn root_cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+fn unavailable(operation: &'static str, status: Option<StatusCode>, message: String) -> ProviderError {
+    let status = status.map(|status| status.as_u16());
+    ProviderError::Unavailable(CallReport { operation, status, message, ..CallReport::default() })
+}

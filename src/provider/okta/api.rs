@@ -1,0 +1,147 @@
+//! One call to Okta: paced, signed in, sent, and repeated once where an access token had gone stale.
+
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use reqwest::{RequestBuilder, Url};
+
+use super::auth::{AccessToken, Auth, authorize};
+use super::{Operation, errors};
+use crate::clock::Clock;
+use crate::provider::http::{Answer, Http};
+use crate::provider::pace::Pace;
+use crate::provider::scrub::Scrub;
+use crate::provider::{ProviderError, hint};
+
+const REMAINING: &str = "x-rate-limit-remaining";
+const RESET: &str = "x-rate-limit-reset";
+const LIMIT: &str = "x-rate-limit-limit";
+
+/// Everything that a call needs.
+#[derive(Debug)]
+pub(super) struct Api {
+    pub(super) base: Url,
+    pub(super) auth: Auth,
+    pub(super) http: Http,
+    pub(super) pace: Pace,
+    pub(super) bounds: hint::Bounds,
+    pub(super) scrub: Scrub,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// A call that can be sent twice.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) operation: Operation,
+    pub(super) method: Method,
+    pub(super) url: Url,
+}
+
+impl Call {
+    pub(super) fn get(operation: Operation, url: Url) -> Self {
+        Self { operation, method: Method::GET, url }
+    }
+
+    pub(super) fn delete(operation: Operation, url: Url) -> Self {
+        Self { operation, method: Method::DELETE, url }
+    }
+}
+
+impl Api {
+    /// The URL of `path`, whose segments are encoded already.
+    pub(super) fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(path);
+        url
+    }
+
+    /// Makes the call and returns whatever Okta answers, after one renewal if an access token was turned down.
+    pub(super) async fn call(&self, call: &Call) -> Result<Answer, ProviderError> {
+        let app = match &self.auth {
+            Auth::ApiToken(token) => {
+                return self.send(call.operation, authorize(self.request(call), "SSWS", token), &self.scrub).await;
+            }
+            Auth::Oauth(app) => app,
+        };
+        let token = app.token(self, None).await?;
+        let answer = self.bear(call, &token).await?;
+        if !is_turned_down(&answer) {
+            return Ok(answer);
+        }
+        let token = app.token(self, Some(&token.secret)).await?;
+        self.bear(call, &token).await
+    }
+
+    async fn bear(&self, call: &Call, token: &AccessToken) -> Result<Answer, ProviderError> {
+        let request = authorize(self.request(call), "Bearer", &token.secret);
+        let mut answer = self.send(call.operation, request, &self.scrub.with(&token.secret)).await?;
+        // What is read from it later knows nothing of this token.
+        redact(&mut answer, token);
+        Ok(answer)
+    }
+
+    fn request(&self, call: &Call) -> RequestBuilder {
+        self.http.client().request(call.method.clone(), call.url.clone())
+    }
+
+    /// Sends a request when the pace allows it, and learns from the answer's headers.
+    pub(super) async fn send(
+        &self,
+        operation: Operation,
+        request: RequestBuilder,
+        scrub: &Scrub,
+    ) -> Result<Answer, ProviderError> {
+        self.pace.ready(operation.as_str()).await?;
+        let request = request.header(http::header::ACCEPT, "application/json");
+        let answer = self.http.send(operation.as_str(), request, scrub).await?;
+        self.learn(operation, &answer);
+        Ok(answer)
+    }
+
+    fn learn(&self, operation: Operation, answer: &Answer) {
+        let used_up = hint::numbers(answer, REMAINING).any(|left| left <= 0);
+        let asks = matches!(answer.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        let Some(wait) = self.asked_wait(answer).filter(|_| used_up || asks) else { return };
+        // The concurrency limit, which shows as a limit of nothing, is the whole org's.
+        let for_all = answer.status == StatusCode::TOO_MANY_REQUESTS && hint::numbers(answer, LIMIT).any(|n| n == 0);
+        let closed = if for_all { Operation::ALL } else { std::slice::from_ref(&operation) };
+        for operation in closed {
+            self.pace.close(operation.as_str(), wait);
+        }
+    }
+
+    /// How long Okta asks us to wait: its reset header, or `Retry-After`, the longer of the two. `None`: it does not say.
+    pub(super) fn asked_wait(&self, answer: &Answer) -> Option<std::time::Duration> {
+        let used_up =
+            answer.status == StatusCode::TOO_MANY_REQUESTS || hint::numbers(answer, REMAINING).any(|left| left <= 0);
+        let reset = hint::until_reset(answer, RESET, self.bounds).filter(|_| used_up);
+        reset.max(hint::retry_after(answer, self.bounds))
+    }
+
+    /// The error that an answer other than the documented success means.
+    pub(super) fn error(&self, operation: Operation, answer: &Answer) -> ProviderError {
+        if answer.status.is_success() {
+            return errors::unexpected(operation, answer, &self.scrub);
+        }
+        errors::classify(operation, answer, self.asked_wait(answer), &self.scrub)
+    }
+}
+
+/// A 401 that a fresh access token may mend. E0000015 is about the org.
+fn is_turned_down(answer: &Answer) -> bool {
+    answer.status == StatusCode::UNAUTHORIZED && errors::code_of(answer).as_deref() != Some("E0000015")
+}
+
+/// Takes an access token out of an error that echoes it.
+fn redact(answer: &mut Answer, token: &AccessToken) {
+    let secret = token.secret.expose();
+    if !answer.status.is_success() {
+        let text = String::from_utf8_lossy(&answer.body).replace(secret, "[not shown]");
+        answer.body = text.into();
+    }
+    for value in answer.headers.values_mut() {
+        if value.to_str().is_ok_and(|text| text.contains(secret)) {
+            *value = http::HeaderValue::from_static("[not shown]");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! How fast a provider is called: our own rate, and what it asked for.
+//!
+//! A short wait is slept through before the call, a long one is handed back as [`ProviderError::Throttled`], so that
+//! the job waits in the queue and not in memory. Time comes from the steady clock alone.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use jiff::Timestamp;
+
+use super::{CallReport, ProviderError};
+use crate::clock::Clock;
+use crate::settings::Rate;
+
+/// A call may sleep so long in all before it is made: less than the margin that a lease has over a timeout.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+type Bucket = RateLimiter<NotKeyed, InMemoryState, BucketClock, NoOpMiddleware<Duration>>;
+
+/// The pace of one provider.
+pub(super) struct Pace {
+    clock: Arc<dyn Clock>,
+    bucket: Option<(Bucket, BucketClock)>,
+    closed: Mutex<BTreeMap<&'static str, Timestamp>>,
+}
+
+impl std::fmt::Debug for Pace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pace").field("closed", &self.closed).finish_non_exhaustive()
+    }
+}
+
+impl Pace {
+    /// A pace of at most `rate` calls; `None`: as fast as the provider takes them.
+    #[must_use]
+    pub(super) fn new(rate: Option<Rate>, clock: Arc<dyn Clock>) -> Self {
+        let bucket = rate.and_then(quota).map(|quota| {
+            let time = BucketClock { start: clock.steady(), clock: Arc::clone(&clock) };
+            (RateLimiter::direct_with_clock(quota, time.clone()), time)
+        });
+        Self { clock, bucket, closed: Mutex::default() }
+    }
+
+    /// Returns once `operation` may be called, or with the wait that is too long to sleep through.
+    pub(super) async fn ready(&self, operation: &'static str) -> Result<(), ProviderError> {
+        let mut patience = PATIENCE;
+        while let Some((wait, why)) = self.obstacle(operation) {
+            // Sleeping uses patience up, so that this ends even if the clock stands still.
+            patience = patience.checked_sub(wait).ok_or_else(|| throttled(operation, wait, why))?;
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
+    }
+
+    fn obstacle(&self, operation: &'static str) -> Option<(Duration, &'static str)> {
+        if let Some(wait) = self.closed_for(operation) {
+            return Some((wait, "the provider asked us to wait"));
+        }
+        let (bucket, time) = self.bucket.as_ref()?;
+        let not_until = bucket.check().err()?;
+        // A wait of nothing would spin.
+        let wait = not_until.wait_time_from(governor::clock::Clock::now(time)).max(Duration::from_millis(1));
+        Some((wait, "our own `limits.rate` is used up"))
+    }
+
+    /// Lets no call of `operation` out for `wait`. A longer wait that was asked for before stays.
+    pub(super) fn close(&self, operation: &'static str, wait: Duration) {
+        let until = self.clock.steady().saturating_add(wait).unwrap_or(Timestamp::MAX);
+        let mut closed = self.lock();
+        let known = closed.entry(operation).or_insert(until);
+        *known = until.max(*known);
+    }
+
+    /// The longest wait that any of `operations` was asked to make and that is not over yet.
+    #[must_use]
+    pub(super) fn wait(&self, operations: &[&'static str]) -> Option<Duration> {
+        operations.iter().filter_map(|operation| self.closed_for(operation)).max()
+    }
+
+    fn closed_for(&self, operation: &'static str) -> Option<Duration> {
+        let until = *self.lock().get(operation)?;
+        Duration::try_from(until.duration_since(self.clock.steady())).ok().filter(|wait| !wait.is_zero())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Timestamp>> {
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn throttled(operation: &'static str, wait: Duration, why: &str) -> ProviderError {
+    let report = CallReport { operation, message: format!("not called: {why}"), ..CallReport::default() };
+    ProviderError::Throttled { retry_after: Some(wait), report }
+}
+
+fn quota(rate: Rate) -> Option<Quota> {
+    let burst: NonZeroU32 = rate.count;
+    Quota::with_period(rate.interval()).map(|quota| quota.allow_burst(burst))
+}
+
+/// Governor's view of the steady clock: time since the bucket was made.
+#[derive(Debug, Clone)]
+struct BucketClock {
+    start: Timestamp,
+    clock: Arc<dyn Clock>,
+}
+
+impl governor::clock::Clock for BucketClock {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        Duration::try_from(self.clock.steady().duration_since(self.start)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    fn pace(rate: Option<&str>) -> (Pace, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
+        (Pace::new(rate.map(|rate| rate.parse().expect("a rate")), clock.clone()), clock)
+    }
+
+    fn wait_of(result: Result<(), ProviderError>) -> Option<Duration> {
+        match result {
+            Err(ProviderError::Throttled { retry_after, .. }) => retry_after,
+            other => panic!("not throttled: {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_operation_is_closed_as_long_as_the_provider_asked() {
+        let (pace, clock) = pace(None);
+        pace.close("search", Duration::from_secs(30));
+        pace.close("search", Duration::from_secs(10));
+        assert_eq!(wait_of(pace.ready("search").await), Some(Duration::from_secs(30)));
+        assert!(pace.ready("revoke").await.is_ok());
+        assert_eq!(pace.wait(&["revoke", "search"]), Some(Duration::from_secs(30)));
+        assert_eq!(pace.wait(&["revoke"]), None);
+        clock.set_wall(Timestamp::MAX);
+        assert!(pace.wait(&["search"]).is_some(), "the wall clock has no say");
+        clock.advance(Duration::from_secs(30));
+        assert_eq!(pace.wait(&["search"]), None);
+        assert!(pace.ready("search").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn our_own_rate_lets_a_burst_out_and_grows_back() {
+        let (pace, clock) = pace(Some("2/1m"));
+        assert!(pace.ready("a").await.is_ok());
+        assert!(pace.ready("b").await.is_ok());
+        assert_eq!(wait_of(pace.ready("a").await), Some(Duration::from_secs(30)));
+        clock.advance(Duration::from_secs(30));
+        assert!(pace.ready("a").await.is_ok());
+        assert!(pace.ready("a").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_stands_still_does_not_hold_a_call_for_ever() {
+        let (pace, _clock) = pace(None);
+        pace.close("a", Duration::from_millis(1100));
+        assert!(pace.ready("a").await.is_err());
+    }
+
+    #[test]
+    fn a_wait_beyond_the_end_of_time_does_not_panic() {
+        let (pace, _clock) = pace(None);
+        pace.close("a", Duration::MAX);
+        assert!(pace.wait(&["a"]).is_some());
+    }
+}
