@@ -350,10 +350,14 @@ fn is_severity(node: &IdedExpr) -> bool {
     matches!(&node.expr, Expr::Select(select) if select.field == "severity")
 }
 
-/// Where in the text: a column, and a line if there are several. Offsets count characters.
-pub(super) fn place(source: &str, offset: usize) -> String {
-    let before: Vec<char> = source.chars().take(offset).collect();
-    let line = before.iter().filter(|c| **c == '\n').count() + 1;
-    let column = before.iter().rev().take_while(|c| **c != '\n').count() + 1;
+/// Where in the text: a column, and a line if there are several. Offsets count bytes, columns count characters.
+fn place(source: &str, offset: usize) -> String {
+    let before = source.get(..offset).unwrap_or(source);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    located(source, before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+/// The line is left out where there is but one.
+pub(super) fn located(source: &str, line: usize, column: usize) -> String {
     if source.trim_end().contains('\n') { format!("line {line}, column {column}") } else { format!("column {column}") }
 }

@@ -9,11 +9,15 @@ use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SourceInfo, opera
 use cel::common::types::CelBool;
 use cel::{Context, Value};
 
-use super::check::{check, place};
+use super::check::{check, located};
 use super::facts::{Facts, LONGEST_LIST, Time};
 use super::language;
 
 const LONGEST_SOURCE_BYTES: usize = 4096;
+
+/// The parser recurses before anyone can count the levels. What it makes of the longest source fits in here; what passes
+/// the checks afterwards is shallow enough for any stack.
+const COMPILER_STACK_BYTES: usize = 256 << 20;
 
 /// Evaluation errors quote values of the alert, which may be long.
 const LONGEST_MESSAGE_CHARS: usize = 240;
@@ -54,20 +58,24 @@ impl Expression {
         if source.len() > LONGEST_SOURCE_BYTES {
             return Err(vec![format!("is longer than {LONGEST_SOURCE_BYTES} bytes")]);
         }
-        let compiled = catch_unwind(|| language::env().compile(source));
-        let program = match compiled {
-            Ok(Ok(program)) => program,
-            Ok(Err(errors)) => return Err(errors.errors.iter().map(|error| syntax_error(error, source)).collect()),
-            Err(_) => return Err(vec!["is not an expression that can be read".to_owned()]),
-        };
+        let unreadable = || vec!["is not an expression that can be read".to_owned()];
+        std::thread::scope(|scope| {
+            let builder = std::thread::Builder::new().stack_size(COMPILER_STACK_BYTES);
+            let compiler = builder.spawn_scoped(scope, || Self::compile_here(source)).map_err(|_| unreadable())?;
+            compiler.join().map_err(|_| unreadable())?
+        })
+    }
+
+    fn compile_here(source: &str) -> Result<Self, Vec<String>> {
+        let program = language::env()
+            .compile(source)
+            .map_err(|errors| errors.errors.iter().map(|error| syntax_error(error, source)).collect::<Vec<_>>())?;
         let findings = check(program.expression(), program.source_info());
         if !findings.problems.is_empty() {
             return Err(findings.problems);
         }
-        Ok(Self {
-            parts: parts(program.expression(), program.source_info()),
-            reads_attributes: findings.reads_attributes,
-        })
+        let parts = parts(program.expression(), program.source_info());
+        Ok(Self { parts, reads_attributes: findings.reads_attributes })
     }
 
     /// Evaluates for one subject of one alert.
@@ -145,24 +153,19 @@ pub(super) fn try_pattern(pattern: &str) -> Result<(), String> {
 }
 
 fn syntax_error(error: &cel::ParseError, source: &str) -> String {
-    let (line, column) = error.pos;
-    let message = shortened(error.msg.trim(), LONGEST_MESSAGE_CHARS);
-    let lines_before = source.split_inclusive('\n').take(usize::try_from(line - 1).unwrap_or(0));
-    let offset =
-        lines_before.map(|line| line.chars().count()).sum::<usize>() + usize::try_from(column - 1).unwrap_or(0);
-    format!("{}: {message}", place(source, offset))
+    let [line, column] = [error.pos.0, error.pos.1].map(|number| usize::try_from(number).unwrap_or(1));
+    format!("{}: {}", located(source, line, column), shortened(error.msg.trim(), LONGEST_MESSAGE_CHARS))
 }
 
 /// Splits the `&&` chain at the root, in the order in which it is written.
 fn parts(root: &IdedExpr, source: &SourceInfo) -> Vec<Part> {
     let (mut nodes, mut ends) = (Vec::new(), Vec::new());
     flatten(root, source, &mut nodes, &mut ends);
-    let characters: Vec<char> = source.source.chars().collect();
-    ends.push(characters.len());
+    let text = source.source.as_str();
+    ends.push(text.len());
     let begins = std::iter::once(0).chain(ends.iter().map(|end| end + "&&".len()));
-    let texts =
-        begins.zip(&ends).map(|(begin, end)| characters.get(begin..*end).unwrap_or(&characters).iter().collect());
-    nodes.into_iter().zip(texts).map(|(node, text): (&IdedExpr, String)| part(node, &text)).collect()
+    let texts = begins.zip(&ends).map(|(begin, end)| text.get(begin..*end).unwrap_or(text));
+    nodes.into_iter().zip(texts).map(|(node, text)| part(node, text)).collect()
 }
 
 fn flatten<'e>(node: &'e IdedExpr, source: &SourceInfo, nodes: &mut Vec<&'e IdedExpr>, ends: &mut Vec<usize>) {
@@ -229,3 +232,7 @@ fn field_name(node: &IdedExpr) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[path = "expression_tests.rs"]
+mod tests;

@@ -76,8 +76,8 @@ struct RuleNotes {
     matched: bool,
     first_false: Option<String>,
     first_failure: Option<String>,
-    /// Providers at which it found no session to end.
-    sessionless: Vec<ProviderName>,
+    /// Providers at which it found no session to end, each with the first subject that has none there.
+    sessionless: Vec<(ProviderName, usize)>,
 }
 
 impl<'p> Draft<'p> {
@@ -108,8 +108,8 @@ impl<'p> Draft<'p> {
             Some(scope) => self.add_job(met, target, scope),
             None => {
                 let sessionless = &mut self.rules.entry(met.rule_position).or_default().sessionless;
-                if !sessionless.contains(&target.provider) {
-                    sessionless.push(target.provider.clone());
+                if !sessionless.iter().any(|(provider, _)| *provider == target.provider) {
+                    sessionless.push((target.provider.clone(), met.subject_position));
                 }
             }
         }
@@ -230,8 +230,8 @@ impl RuleNotes {
         if let Some(message) = &self.first_failure {
             plan.errors.push(RuleError { rule: rule(), message: message.clone() });
         }
-        for provider in &self.sessionless {
-            let reason = format!("the alert names no session at {provider}");
+        for (provider, subject) in &self.sessionless {
+            let reason = format!("subjects[{subject}] names no session at {provider}");
             plan.skipped.push(Skipped { rule: rule(), reason });
         }
         match &self.first_false {
