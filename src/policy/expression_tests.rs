@@ -181,3 +181,18 @@ fn messages_do_not_grow_with_the_alert() {
     let came = evaluate("alert.attributes.x < alert.attributes.y", json!({"x": "a".repeat(100_000), "y": 1}));
     assert!(matches!(&came, Evaluation::Failed(message) if message.chars().count() <= 241), "{came:?}");
 }
+
+#[test]
+fn the_deepest_that_is_taken_fits_on_an_ordinary_stack() {
+    let (mut values, mut terms) = (json!(1), 0);
+    (0..120).for_each(|_| values = json!([values.take()]));
+    for count in 1..150 {
+        let source = format!("1 < {}1", "1 + ".repeat(count));
+        if Expression::compile(&source).is_ok() {
+            assert_eq!(evaluate(&source, json!({})), Evaluation::Match);
+            terms = count;
+        }
+    }
+    assert!((20..150).contains(&terms), "{terms}");
+    assert_eq!(evaluate("alert.attributes.deep == alert.attributes.deep", json!({"deep": values})), Evaluation::Match);
+}
