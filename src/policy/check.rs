@@ -18,6 +18,9 @@ const MOST_NODES: usize = 500;
 /// Evaluation recurses once per level, with some 30 KiB of stack in a debug build; a thread has 2 MiB.
 const MOST_LEVELS: usize = 32;
 
+/// Stands for the variable while the range of a comprehension is looked at.
+const RANGE: &str = "@range";
+
 /// A regular expression is compiled whenever it is evaluated.
 const LONGEST_PATTERN_BYTES: usize = 256;
 
@@ -75,7 +78,16 @@ impl Kind {
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     pub(super) problems: Vec<String>,
-    pub(super) reads_attributes: bool,
+    /// How it reads `alert.attributes`, if it does.
+    pub(super) reads: Option<Reads>,
+}
+
+/// How often `alert.attributes` is read. Ordered: the later, the more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reads {
+    Once,
+    /// In every round of a comprehension.
+    InLoops,
 }
 
 /// Walks the whole expression.
@@ -181,7 +193,10 @@ impl<'e> Walk<'e> {
         } else if select.test {
             self.problem(node, format!("{of}.{field} is always there; compare it with \"\" instead of has()"));
         }
-        self.findings.reads_attributes |= of == "alert" && field == "attributes";
+        if of == "alert" && field == "attributes" {
+            let in_loop = self.loops.iter().any(|variable| *variable != RANGE);
+            self.findings.reads = self.findings.reads.max(Some(if in_loop { Reads::InLoops } else { Reads::Once }));
+        }
     }
 
     fn call(&mut self, node: &'e IdedExpr, call: &'e CallExpr) {
@@ -255,21 +270,19 @@ impl<'e> Walk<'e> {
         if constants().chain(["alert", "subject"]).any(|known| known == variable) {
             self.problem(node, format!("the variable {variable:?} would hide another; choose another name"));
         }
-        let reads_before = std::mem::take(&mut self.findings.reads_attributes);
         // The variable is not there yet in the range, but a comprehension in it would nest all the same.
-        self.loops.push("@range");
+        self.loops.push(RANGE);
         self.expression(&comprehension.iter_range);
         self.loops.pop();
-        self.loops.push(variable);
-        let range_reads = std::mem::take(&mut self.findings.reads_attributes);
         self.bound(node, comprehension);
+        let reads_before = self.findings.reads.take();
+        self.loops.push(variable);
         self.expression(&comprehension.loop_step);
         self.loops.pop();
-        let step_reads = self.findings.reads_attributes;
-        if step_reads && gives_list(comprehension) {
+        if self.findings.reads.is_some() && gives_list(comprehension) {
             self.problem(node, "map and filter may look at their own variable, and not at alert.attributes");
         }
-        self.findings.reads_attributes = reads_before || range_reads || step_reads;
+        self.findings.reads = self.findings.reads.max(reads_before);
     }
 
     /// Two lists of the greatest length would make one that is longer.

@@ -9,15 +9,15 @@ use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SourceInfo, opera
 use cel::common::types::CelBool;
 use cel::{Context, Value};
 
-use super::check::{check, located};
-use super::facts::{Facts, LONGEST_LIST, Time};
+use super::check::{Reads, check, located};
+use super::facts::{Facts, Time};
 use super::language;
 
 const LONGEST_SOURCE_BYTES: usize = 4096;
 
 /// The parser recurses before anyone can count the levels. What it makes of the longest source fits in here; what passes
 /// the checks afterwards is shallow enough for any stack.
-const COMPILER_STACK_BYTES: usize = 256 << 20;
+const COMPILER_STACK_BYTES: usize = 64 << 20;
 
 /// Evaluation errors quote values of the alert, which may be long.
 const LONGEST_MESSAGE_CHARS: usize = 240;
@@ -29,7 +29,7 @@ const LONGEST_VALUE_CHARS: usize = 120;
 #[derive(Debug)]
 pub(super) struct Expression {
     parts: Vec<Part>,
-    reads_attributes: bool,
+    reads: Option<Reads>,
 }
 
 /// One member of the `&&` chain.
@@ -75,13 +75,13 @@ impl Expression {
             return Err(findings.problems);
         }
         let parts = parts(program.expression(), program.source_info());
-        Ok(Self { parts, reads_attributes: findings.reads_attributes })
+        Ok(Self { parts, reads: findings.reads })
     }
 
     /// Evaluates for one subject of one alert.
     pub(super) fn evaluate(&self, root: &Context<'static, 'static>, facts: &Facts<'_, '_>) -> Evaluation {
-        if self.reads_attributes && !facts.alert.has_small_attributes() {
-            return Evaluation::Failed(format!("a list in alert.attributes has more than {LONGEST_LIST} elements"));
+        if let Some(reason) = self.reads.and_then(|reads| facts.alert.too_large(reads == Reads::InLoops)) {
+            return Evaluation::Failed(reason);
         }
         // The interpreter is not ours; a panic in it must not take an acknowledged delivery along.
         let guarded = catch_unwind(AssertUnwindSafe(|| self.evaluate_parts(root, facts)));

@@ -96,7 +96,10 @@ fn size_is_bounded() {
         assert!(errors.len() < 5, "{} errors", errors.len());
     }
     assert!(Expression::compile(&" ".repeat(5000)).expect_err("too long")[0].contains("longer than 4096"));
-    assert!(Expression::compile(&"(".repeat(2000)).is_err());
+    for opening in ["(", "[", "!", "-", "{1:", "a(", "a[", "a?", "a?b:", "a.b(", "a||", "[1].all(x,"] {
+        let source = opening.repeat(LONGEST_SOURCE_BYTES / opening.len());
+        assert!(Expression::compile(&source).is_err(), "{opening}");
+    }
 }
 
 #[test]
@@ -174,6 +177,17 @@ fn long_lists_are_an_error_only_for_those_who_look() {
     assert_eq!(evaluate("alert.severity >= high", long), Evaluation::Match);
     let largest = json!({"ips": vec!["203.0.113.9"; 10_000]});
     assert_eq!(evaluate("alert.attributes.ips.exists(ip, ip == 'x')", largest), Evaluation::NoMatch(0));
+}
+
+#[test]
+fn loops_over_everything_for_everything_are_an_error() {
+    let source = "alert.attributes.a.exists(x, x in alert.attributes.b)";
+    let came = evaluate(source, json!({"a": vec![1; 9_000], "b": vec![2; 9_000]}));
+    assert!(matches!(&came, Evaluation::Failed(message) if message.contains("too large to be read")), "{came:?}");
+    assert_eq!(evaluate(source, json!({"a": vec![1; 90], "b": vec![2; 900]})), Evaluation::NoMatch(0));
+    // Read once, the same is cheap.
+    let source = "alert.attributes.a.exists(x, x == 2) || 3 in alert.attributes.b";
+    assert_eq!(evaluate(source, json!({"a": vec![1; 9_000], "b": vec![2; 9_000]})), Evaluation::NoMatch(0));
 }
 
 #[test]

@@ -19,6 +19,13 @@ use crate::domain::{Alert, AlertSubject, SessionRef};
 /// The longest list or map that an expression may be evaluated over: bounds the time of one evaluation.
 pub(super) const LONGEST_LIST: usize = 10_000;
 
+/// The most that a loop which reads the attributes anew in each round may cost: the longest list times everything there
+/// is to read, in values and bytes. About a tenth of a second.
+const MOST_LOOP_COST: usize = 100_000_000;
+
+/// Lists that are not attributes are shorter than this: literals, and the sessions of a subject.
+const LONGEST_OTHER_LIST: usize = 1000;
+
 /// The fields of `alert`.
 pub(super) const ALERT_FIELDS: [&str; 7] = ["id", "kind", "severity", "occurred_at", "reason", "attributes", "dry_run"];
 
@@ -30,19 +37,23 @@ pub(super) struct AlertFacts<'d> {
     alert: &'d Alert,
     source: &'d str,
     attributes: OnceLock<CelMap<'d>>,
-    is_small: OnceLock<bool>,
+    size: OnceLock<Size>,
 }
 
 impl<'d> AlertFacts<'d> {
     pub(super) fn new(alert: &'d Alert, source: &'d str) -> Self {
-        Self { alert, source, attributes: OnceLock::new(), is_small: OnceLock::new() }
+        Self { alert, source, attributes: OnceLock::new(), size: OnceLock::new() }
     }
 
-    /// Whether no list or map among the attributes is longer than [`LONGEST_LIST`].
-    pub(super) fn has_small_attributes(&self) -> bool {
-        *self
-            .is_small
-            .get_or_init(|| self.alert.attributes.len() <= LONGEST_LIST && self.alert.attributes.values().all(is_small))
+    /// Why an expression that reads the attributes may not be evaluated, if so.
+    pub(super) fn too_large(&self, in_loops: bool) -> Option<String> {
+        let size = self.size.get_or_init(|| Size::of_object(&self.alert.attributes));
+        if size.longest > LONGEST_LIST {
+            return Some(format!("a list in alert.attributes has more than {LONGEST_LIST} elements"));
+        }
+        let cost = size.longest.max(LONGEST_OTHER_LIST).saturating_mul(size.total);
+        let is_costly = in_loops && cost > MOST_LOOP_COST;
+        is_costly.then(|| "alert.attributes is too large to be read inside all, exists, map and filter".to_owned())
     }
 
     fn attributes(&self) -> &CelMap<'d> {
@@ -50,11 +61,34 @@ impl<'d> AlertFacts<'d> {
     }
 }
 
-fn is_small(value: &Value) -> bool {
-    match value {
-        Value::Array(list) => list.len() <= LONGEST_LIST && list.iter().all(is_small),
-        Value::Object(object) => object.len() <= LONGEST_LIST && object.values().all(is_small),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+/// How large a value is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
+    /// The length of the longest list or map.
+    longest: usize,
+    /// Values and bytes of text.
+    total: usize,
+}
+
+impl Size {
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::Array(list) => Self::of_all(list.len(), list.iter()),
+            Value::Object(object) => Self::of_object(object),
+            Value::String(text) => Self { longest: 0, total: 1 + text.len() },
+            Value::Null | Value::Bool(_) | Value::Number(_) => Self { longest: 0, total: 1 },
+        }
+    }
+
+    fn of_object(object: &serde_json::Map<String, Value>) -> Self {
+        Self::of_all(object.len(), object.values())
+    }
+
+    fn of_all<'d>(length: usize, values: impl Iterator<Item = &'d Value>) -> Self {
+        let start = Self { longest: length, total: 1 };
+        values
+            .map(Self::of)
+            .fold(start, |sum, size| Self { longest: sum.longest.max(size.longest), total: sum.total + size.total })
     }
 }
 

@@ -132,3 +132,14 @@ fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> String {
     best.filter(|(score, _)| *score >= LEAST_SIMILARITY)
         .map_or_else(String::new, |(_, known)| format!("; did you mean {known:?}?"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_is_shared_by_every_worker() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Policy>();
+    }
+}
