@@ -67,3 +67,28 @@ impl Providers {
         self.0.iter()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    fn build(text: &str) -> Result<Providers, Vec<Problem>> {
+        let settings = serde_saphyr::from_str(text).expect("settings");
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        Providers::build(&settings, &clock)
+    }
+
+    #[test]
+    fn problems_of_all_providers_are_named_by_their_place() {
+        let good = "okta: {kind: okta, url: 'https://a.okta.com', credentials: {api_token: {value: 00QCjAl4}}}";
+        let built = build(good).expect("providers");
+        let okta = built.get(&"okta".parse().expect("a name")).expect("a provider");
+        assert_eq!((okta.kind(), okta.common.limits.concurrency.get()), (ProviderKind::Okta, 8));
+        assert!(!format!("{built:?}").contains("00QC"));
+        let bad = good.replace("https://a", "http://a");
+        let bad = format!("{bad}\n{}", good.replace("okta: {", "b: {").replace("a.okta", "a-admin.okta"));
+        let fields: Vec<_> = build(&bad).expect_err("problems").into_iter().map(|(field, _)| field).collect();
+        assert_eq!(fields, ["b.url", "okta.url"]);
+    }
+}

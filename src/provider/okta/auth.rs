@@ -49,7 +49,7 @@ pub(super) struct OauthClient {
     client_id: String,
     key_id: String,
     key: SigningKey,
-    fetched: Mutex<Fetched>,
+    fetched: Mutex<Option<Result<AccessToken, ProviderError>>>,
     /// How many fetches have ended. One that ended while we waited was ours as well.
     fetches: AtomicU64,
 }
@@ -58,11 +58,6 @@ impl std::fmt::Debug for OauthClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OauthClient").field("client_id", &self.client_id).finish_non_exhaustive()
     }
-}
-
-#[derive(Default)]
-struct Fetched {
-    last: Option<Result<AccessToken, ProviderError>>,
 }
 
 /// An access token and what it is good for.
@@ -114,22 +109,28 @@ impl OauthClient {
 
     /// A token that is neither old nor `refused`, the one that Okta just turned down.
     pub(super) async fn token(&self, api: &Api, refused: Option<&Secret>) -> Result<AccessToken, ProviderError> {
+        let is_other = |token: &AccessToken| refused.is_none_or(|refused| refused.expose() != token.secret.expose());
+        self.obtain(api, |token| api.clock.steady() < token.renew_at && is_other(token)).await
+    }
+
+    /// A token made just now, which knows what was granted or taken away since the last.
+    pub(super) async fn fresh_token(&self, api: &Api) -> Result<AccessToken, ProviderError> {
+        self.obtain(api, |_| false).await
+    }
+
+    async fn obtain(&self, api: &Api, will_do: impl Fn(&AccessToken) -> bool) -> Result<AccessToken, ProviderError> {
         let seen = self.fetches.load(Ordering::Acquire);
         let mut fetched = self.fetched.lock().await;
         let waited_for = self.fetches.load(Ordering::Acquire) != seen;
-        match &fetched.last {
-            Some(Ok(token)) if self.is_fresh(token, api, refused) => return Ok(token.clone()),
+        match fetched.as_ref() {
+            Some(Ok(token)) if will_do(token) => return Ok(token.clone()),
             Some(Err(error)) if waited_for => return Err(error.clone()),
             Some(_) | None => {}
         }
         let result = self.fetch(api).await;
         self.fetches.fetch_add(1, Ordering::Release);
-        fetched.last = Some(result.clone());
+        *fetched = Some(result.clone());
         result
-    }
-
-    fn is_fresh(&self, token: &AccessToken, api: &Api, refused: Option<&Secret>) -> bool {
-        api.clock.steady() < token.renew_at && refused.is_none_or(|refused| refused.expose() != token.secret.expose())
     }
 
     async fn fetch(&self, api: &Api) -> Result<AccessToken, ProviderError> {

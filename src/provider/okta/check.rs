@@ -36,9 +36,7 @@ impl Api {
     }
 
     async fn check_app(&self, app: &OauthClient) -> Result<CredentialReport, ProviderError> {
-        // A fresh one: the one at hand does not know what was granted or taken away since.
-        let known = app.token(self, None).await?;
-        let token = app.token(self, Some(&known.secret)).await?;
+        let token = app.fresh_token(self).await?;
         if let Some(scope) = token.missing.iter().find(|scope| scope.starts_with("okta.users.")) {
             let words = format!("the access token came without {scope}; grant it to the app in Okta (API scopes)");
             return Err(ProviderError::Unauthorized(own(Operation::Token, &words)));

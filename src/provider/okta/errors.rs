@@ -53,9 +53,9 @@ pub(super) fn classify(
     let error = answer.json::<ApiError>().unwrap_or_default();
     let code = error.code.as_deref();
     let scope = lacking_scope(answer);
-    let (class, words) = match (&scope, code) {
-        (Some(scope), None) => (Class::Unauthorized, lacks_scope(scope, operation)),
-        _ => judge(operation, answer.status.as_u16(), code),
+    let (class, words) = match &scope {
+        Some(scope) => (Class::Unauthorized, lacks_scope(scope, operation)),
+        None => judge(operation, answer.status.as_u16(), code),
     };
     let summary = error.summary.filter(|_| !is_known(code)).map(|summary| without_names(&summary));
     let code = code.map(str::to_owned).or_else(|| scope.map(|_| "insufficient_scope".to_owned()));
@@ -146,13 +146,11 @@ fn absent(operation: Operation) -> (Class, &'static str) {
         Operation::GetUser | Operation::FindUser | Operation::RevokeSessions => {
             (Class::UnknownAccount, "no user has this id")
         }
-        // Calls that name nobody, or whose 404 their caller understands.
-        Operation::SearchUsers
-        | Operation::ListUsers
-        | Operation::ReadTokenOwner
-        | Operation::Token
-        | Operation::ReadSession
-        | Operation::RevokeSession => (Class::Misconfigured, "not found; `url` is not an Okta API host"),
+        // A session that is gone is no error to the caller, so only a 410 about its user comes here.
+        Operation::ReadSession | Operation::RevokeSession => (Class::UnknownAccount, "the session's user is deleted"),
+        Operation::SearchUsers | Operation::ListUsers | Operation::ReadTokenOwner | Operation::Token => {
+            (Class::Misconfigured, "not found; `url` is not an Okta API host")
+        }
     }
 }
 
@@ -191,14 +189,11 @@ fn is_known(code: Option<&str>) -> bool {
 fn lacking_scope(answer: &Answer) -> Option<String> {
     let values = answer.headers.get_all("www-authenticate").into_iter().filter_map(|value| value.to_str().ok());
     let challenge = values.into_iter().find(|value| value.contains("insufficient_scope"))?;
-    if !matches!(answer.status.as_u16(), 401 | 403) {
-        return None;
-    }
-    // `error_scope` and the like end in the same letters, so the character before must not be part of a name.
-    let parts = challenge.split([',', ' ']).map(str::trim);
-    let start = parts.into_iter().find_map(|part| part.strip_prefix("scope="));
-    let quoted = start.and_then(|_| challenge.split_once(" scope=\"").or_else(|| challenge.split_once(",scope=\"")));
-    Some(quoted.and_then(|(_, rest)| rest.split('"').next()).unwrap_or_default().to_owned())
+    // A parameter of another name may end in the same letters.
+    let starts_name = |at: usize| challenge[..at].ends_with([' ', ',']);
+    let start = challenge.match_indices("scope=\"").find(|(at, _)| starts_name(*at));
+    let named = start.and_then(|(at, name)| challenge[at + name.len()..].split('"').next());
+    matches!(answer.status.as_u16(), 401 | 403).then(|| named.unwrap_or_default().to_owned())
 }
 
 fn lacks_scope(named: &str, operation: Operation) -> String {

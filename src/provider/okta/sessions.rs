@@ -126,12 +126,8 @@ impl Api {
     /// An app without the session scopes can still end everything; only this job cannot be done.
     async fn demand_session_scopes(&self) -> Result<(), ProviderError> {
         let Auth::Oauth(app) = &self.auth else { return Ok(()) };
-        let token = app.token(self, None).await?;
-        if token.reaches_sessions() {
-            return Ok(());
-        }
-        // They may have been granted since.
-        if app.token(self, Some(&token.secret)).await?.reaches_sessions() {
+        // Where they are missing, they may have been granted since.
+        if app.token(self, None).await?.reaches_sessions() || app.fresh_token(self).await?.reaches_sessions() {
             return Ok(());
         }
         let words = "the app lacks okta.sessions.read or okta.sessions.manage, so given sessions cannot be ended; \

@@ -93,7 +93,7 @@ impl OktaSettings {
         let url = self.api_url().map_err(|mend| problems.push(("url".to_owned(), mend))).ok();
         let mut scrub = Scrub::default();
         let auth = self.credentials.fetch(&mut scrub, &mut problems);
-        let http = Http::new(self.timeout.0).map_err(|why| problems.push(("timeout".to_owned(), why))).ok();
+        let http = Http::new(self.timeout.0).map_err(|why| problems.push(("url".to_owned(), why))).ok();
         match (url, auth, http) {
             (Some(url), Some(auth), Some(http)) if problems.is_empty() => {
                 tracing::debug!(provider.name = %name, "okta client made");
