@@ -10,6 +10,7 @@ mod registry;
 mod script;
 mod scrub;
 mod settings;
+mod tagged;
 
 use std::time::Duration;
 

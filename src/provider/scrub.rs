@@ -55,8 +55,8 @@ impl Scrub {
 
 /// Control characters, and the formatting ones that can reorder or hide what a terminal shows (Unicode category Cf).
 fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    let formats = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}');
+    c.is_control() || formats || matches!(c, '\u{ad}' | '\u{feff}')
 }
 
 /// `text` without the words that could name a person: addresses, and ids of 15 letters or more that hold a digit.

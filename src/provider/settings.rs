@@ -20,8 +20,8 @@ pub type Problem = (String, String);
 /// No wait that we plan is longer; a longer one in the config is a slip of the pen.
 const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// One provider, by its kind.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// One provider, by its kind. It is read in `tagged.rs`.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ProviderSettings {
     /// Okta Workforce and Customer Identity.

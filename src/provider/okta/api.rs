@@ -110,7 +110,7 @@ impl Api {
         }
     }
 
-    /// How long Okta asks us to wait: its reset header, or `Retry-After`, the longer of the two. `None`: it does not say.
+    /// How long Okta asks us to wait: the longer of its reset header and `Retry-After`. `None`: it does not say.
     pub(super) fn asked_wait(&self, answer: &Answer) -> Option<std::time::Duration> {
         let used_up =
             answer.status == StatusCode::TOO_MANY_REQUESTS || hint::numbers(answer, REMAINING).any(|left| left <= 0);

@@ -109,7 +109,7 @@ fn ec(der: &[u8]) -> Result<SigningKey, ()> {
     Ok(SigningKey { algorithm: Algorithm::ES256, key: EncodingKey::from_ec_der(pkcs8.as_ref()) })
 }
 
-/// The label and the bytes of the first block that holds a private key; `openssl ecparam` writes one with parameters before it.
+/// The label and the bytes of the first block with a private key; `openssl ecparam` puts one with parameters before it.
 fn private_block(pem: &str) -> Result<(String, Vec<u8>), String> {
     if pem.trim_start().starts_with('{') {
         return Err("is a JWK; give the key in PEM (where Okta makes the key, choose PEM)".to_owned());

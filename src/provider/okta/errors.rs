@@ -356,7 +356,10 @@ mod tests {
 
     #[test]
     fn an_empty_403_is_explained_by_its_header() {
-        let challenge = r#"Bearer authorization_uri="http://acme/oauth2/v1/authorize", realm="http://acme", scope="okta.users.manage", error="insufficient_scope", error_description="The access token provided does not contain the required scopes.", resource="/api/v1/users""#;
+        let challenge = concat!(
+            r#"Bearer realm="http://acme", error_scope="x", scope="okta.users.manage","#,
+            r#" error="insufficient_scope", resource="/api/v1/users""#
+        );
         let refused = answer(403, "", &[("www-authenticate", challenge), ("x-okta-request-id", "abc")]);
         let error = classify(Operation::RevokeSessions, &refused, None, &Scrub::default());
         assert_eq!(class(&error), "unauthorized");

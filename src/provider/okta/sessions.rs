@@ -83,7 +83,7 @@ impl Api {
         }
         if not_theirs > 0 {
             let words = format!(
-                "{not_theirs} of the given sessions cannot be shown to be this account's and were left alone; {ended} ended"
+                "{not_theirs} given sessions are not known to be this account's and were left alone; {ended} ended"
             );
             return Err(ProviderError::Refused(own(Operation::ReadSession, &words)));
         }

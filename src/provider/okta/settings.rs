@@ -221,7 +221,12 @@ timeout: 10s
     #[test]
     fn an_unknown_key_is_an_error_that_names_it() {
         let at_top = format!("{SAMPLE}oauth_token: true\n");
-        assert!(read(&at_top).expect_err("a slip").contains("oauth_token"));
+        let error = read(&at_top).expect_err("a slip");
+        assert!(error.contains("oauth_token") && error.contains("line 9"), "{error}");
+        let kind_last = format!("{}kind: okta\n", SAMPLE.replace("kind: okta\n", ""));
+        assert_eq!(read(&kind_last), read(SAMPLE));
+        assert!(read(&SAMPLE.replace("kind: okta\n", "")).expect_err("no kind").contains("kind"));
+        assert!(read(&format!("{SAMPLE}kind: okta\n")).is_err(), "two kinds");
         let within = SAMPLE.replace("concurrency", "concurency");
         assert!(read(&within).expect_err("a slip").contains("concurency"));
         let two = SAMPLE.replace("{api_token:", "{oauth: {client_id: a, private_key: {env: K}, key_id: k}, api_token:");

@@ -268,7 +268,7 @@ pub(super) fn is_path_safe(text: &str) -> bool {
     !text.contains(['/', '\\', '%', ';', '?', '#']) && segment(text).is_ok()
 }
 
-/// A string of the filter language. How it escapes is not documented; this is JSON's way, as in SCIM (RFC 7644, 3.4.2.2).
+/// A string of the filter language. How it escapes is not documented; this is JSON's way, as in SCIM (RFC 7644).
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
@@ -328,8 +328,8 @@ mod tests {
     #[test]
     fn an_account_carries_every_name_once() {
         let user: User = serde_json::from_str(
-            r#"{"id":"00u1","profile":{"login":"ana@example.com","email":"ana@example.com","secondEmail":"a@home.example",
-                "mobilePhone":"+1-555"},"credentials":{"emails":[{"value":"old@example.com","status":"VERIFIED"}]}}"#,
+            r#"{"id":"00u1","profile":{"login":"ana@example.com","email":"ana@example.com",
+                "secondEmail":"a@home.example",                "mobilePhone":"+1-555"},"credentials":{"emails":[{"value":"old@example.com","status":"VERIFIED"}]}}"#,
         )
         .expect("a user");
         let account = user.into_account();
