@@ -7,7 +7,10 @@
 //!
 //! Each folder is a stage, and imports point toward [`domain`]. `docs/ARCHITECTURE.md` follows one alert through them.
 
+pub mod admin;
+pub mod app;
 pub mod audit;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod decode;

@@ -77,13 +77,13 @@ impl Lifecycle {
         self.abort.cancelled().await;
     }
 
-    /// Waits for every task: `patience` for them to finish, then as long again for them to let go.
-    pub async fn finish(&self, patience: Duration) {
+    /// Waits for every task: so long for them to finish, then so long for them to let go.
+    pub async fn finish(&self, patience: Duration, let_go: Duration) {
         self.start_drain();
         self.tracker.close();
         if tokio::time::timeout(patience, self.tracker.wait()).await.is_err() {
             self.abort.cancel();
-            let _ = tokio::time::timeout(patience, self.tracker.wait()).await;
+            let _ = tokio::time::timeout(let_go, self.tracker.wait()).await;
         }
     }
 }

@@ -1,3 +1,7 @@
 //! Arguments to command, result to exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sever::cli::main()
+}

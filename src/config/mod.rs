@@ -6,14 +6,18 @@
 
 mod check;
 mod document;
+mod load;
 mod node;
 mod parse;
 mod path;
 mod problem;
+mod root;
 mod shape;
 #[cfg(test)]
 mod tests;
 mod typed;
 
 pub use document::Document;
+pub use load::{Loaded, known_providers};
 pub use problem::{Problem, Problems, Severity};
+pub use root::{Config, RetentionSettings, SecretUrl, StoreSettings};

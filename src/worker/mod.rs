@@ -167,11 +167,11 @@ impl Worker {
         }
     }
 
-    /// Goes on while attempts run, also during the drain.
+    /// Stops with the drain: what is left of a lease then is longer than the drain may take.
     async fn renew_leases(&self) {
         loop {
             tokio::select! {
-                () = self.0.lifecycle.aborting() => return,
+                () = self.0.lifecycle.draining() => return,
                 () = tokio::time::sleep(LEASE / 3) => {}
             }
             self.0.leases.renew(self.0.store.as_ref(), self.0.clock.steady()).await;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use crate::domain::{AlertId, JobId, JobState, NewJob, Severity};
+use crate::domain::{AlertId, HoldReason, JobId, JobState, NewJob, Origin, Severity};
 use crate::store::StoreError;
 
 /// A column holds something that this version did not write.
@@ -87,5 +87,11 @@ pub(super) fn alert_guard(issuer: &str, external_id: &str) -> [u8; 16] {
 
 /// The same for the same job of one alert.
 pub(super) fn job_key(job: &NewJob, request: &str) -> [u8; 16] {
-    digest(&[job.provider.as_str().as_bytes(), &job.subject.key(), request.as_bytes(), &[u8::from(job.dry_run)]])
+    let provider = job.provider.as_str().as_bytes();
+    let dry_run = [u8::from(job.dry_run)];
+    match &job.origin {
+        // No name is of use at this provider, so what keeps two such people apart is what the alert calls them.
+        Origin::Held(HoldReason::Account, names) => digest(&[provider, names.as_bytes(), request.as_bytes(), &dry_run]),
+        _ => digest(&[provider, &job.subject.key(), request.as_bytes(), &dry_run]),
+    }
 }

@@ -1,0 +1,254 @@
+//! The only place that knows every concrete type: wires a loaded config into a running service.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+use axum::{Json, Router};
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::admin::{self, AdminState, ProviderInfo};
+use crate::clock::Clock;
+use crate::config::{Config, Loaded};
+use crate::ingest::{self, DetailedListen, Intake, SourceIntake, TrustedProxies, WebhookLimits};
+use crate::lifecycle::Lifecycle;
+use crate::listener::{self, ListenerLimits};
+use crate::provider::{Configured, Providers};
+use crate::store::{self, JobStore, Operations, Retention};
+use crate::telemetry::Metrics;
+use crate::worker::{LEASE, RetryPolicy, Station, Worker};
+
+/// How long running requests and attempts may take to finish once the end has begun. With the time that letting go
+/// takes, this stays below the 25 s that `sever serve` promises, and Kubernetes's default of 30 s.
+const DRAIN: Duration = Duration::from_secs(18);
+
+/// How long letting go may take after that.
+const LET_GO: Duration = Duration::from_secs(4);
+
+/// How long the store may take to say that it works.
+const READY_WITHIN: Duration = Duration::from_secs(3);
+
+/// Old records are looked for this often.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
+
+/// The most connections to the operator API at once.
+const ADMIN_CONNECTIONS: usize = 128;
+
+/// Every part, joined.
+pub struct App {
+    /// The way in.
+    pub intake: Arc<Intake>,
+    /// Where jobs are kept.
+    pub store: Arc<store::SqliteStore>,
+    /// Works on them.
+    pub worker: Worker,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
+    lifecycle: Lifecycle,
+    clock: Arc<dyn Clock>,
+    listen: DetailedListen,
+    admin: Option<(SocketAddr, AdminState)>,
+    retention: Retention,
+}
+
+/// Where a running service can be reached.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// Alerts.
+    pub alerts: SocketAddr,
+    /// Operators.
+    pub admin: Option<SocketAddr>,
+}
+
+impl App {
+    /// Joins the parts and opens the store. Nothing runs yet.
+    pub fn new(loaded: Loaded, clock: Arc<dyn Clock>, lifecycle: Lifecycle) -> anyhow::Result<Self> {
+        let metrics = Arc::new(Metrics::new());
+        let store = store::open(&loaded.store, Arc::clone(&clock), Arc::clone(&metrics))?;
+        let jobs: Arc<dyn JobStore> = store.clone();
+        let operations: Arc<dyn Operations> = store.clone();
+        let policy = Arc::new(loaded.policy);
+        let sources = loaded.verifiers.into_iter().filter_map(|(name, verifier)| {
+            let settings = loaded.config.sources.get(&name)?;
+            Some(SourceIntake::new(name, settings, verifier, Arc::clone(&clock)))
+        });
+        let intake = Arc::new(Intake::new(
+            sources.collect(),
+            Arc::clone(&policy),
+            Arc::clone(&jobs),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+        ));
+        let stations = loaded.providers.iter().map(|(name, provider)| (name.clone(), station(provider))).collect();
+        let worker = Worker::new(
+            Arc::clone(&jobs),
+            stations,
+            policy,
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+            lifecycle.clone(),
+        );
+        let admin = match (&loaded.config.admin, loaded.tokens) {
+            (Some(settings), Some(tokens)) => Some((
+                settings.listen.parse().expect("stub"),
+                AdminState::new(
+                    jobs,
+                    operations,
+                    Arc::clone(&intake),
+                    provider_infos(&loaded.config, &loaded.providers),
+                    loaded.config.sources.keys().cloned().collect(),
+                    Arc::clone(&metrics),
+                    Arc::clone(&clock),
+                    tokens,
+                    settings,
+                ),
+            )),
+            _ => None,
+        };
+        let listen = loaded.config.listen.detailed();
+        let retention = loaded.retention;
+        Ok(Self { intake, store, worker, metrics, lifecycle, clock, listen, admin, retention })
+    }
+
+    /// Binds the listeners and starts everything.
+    pub async fn start(&self) -> anyhow::Result<Addresses> {
+        let alerts = bind(self.listen.address).await?;
+        let mut addresses = Addresses { alerts: alerts.local_addr()?, admin: None };
+        if let Some((address, state)) = &self.admin {
+            let listener = bind(*address).await?;
+            let bound = listener.local_addr()?;
+            addresses.admin = Some(bound);
+            let limits = ListenerLimits {
+                connections: ADMIN_CONNECTIONS,
+                connections_per_peer: ADMIN_CONNECTIONS,
+                header_timeout: self.listen.header_timeout.0,
+            };
+            let router = admin::router(state.clone().listening_on(bound));
+            let serving = listener::serve(listener, router, limits, self.lifecycle.clone());
+            self.lifecycle.spawn_vital("operator API", serving);
+        }
+        let serving = listener::serve(alerts, self.alert_router(), self.alert_limits(), self.lifecycle.clone());
+        self.lifecycle.spawn_vital("alert listener", serving);
+        let worker = self.worker.clone();
+        self.lifecycle.spawn_vital("worker", async move { worker.run().await });
+        let (store, retention, lifecycle) = (Arc::clone(&self.store), self.retention, self.lifecycle.clone());
+        self.lifecycle.spawn_vital("retention", async move { prune_forever(store, retention, lifecycle).await });
+        Ok(addresses)
+    }
+
+    /// Waits until everything has stopped, letting go of what does not finish in time.
+    pub async fn finish(&self) {
+        self.lifecycle.finish(DRAIN, LET_GO).await;
+    }
+
+    /// The alert listener's routes.
+    pub fn alert_router(&self) -> Router {
+        let limits = WebhookLimits {
+            body_timeout: self.listen.body_timeout.0,
+            trusted_proxies: TrustedProxies::new(self.listen.trusted_proxies.clone()),
+        };
+        let ready = readiness(Arc::clone(&self.store), self.lifecycle.clone());
+        ingest::router(Arc::clone(&self.intake), limits, Arc::clone(&self.clock), self.lifecycle.clone(), ready)
+    }
+
+    fn alert_limits(&self) -> ListenerLimits {
+        // A proxy brings everyone's connections; without one, a single peer gets a quarter.
+        let share = if self.listen.trusted_proxies.is_empty() { 4 } else { 1 };
+        ListenerLimits {
+            connections: self.listen.max_connections,
+            connections_per_peer: self.listen.max_connections.div_ceil(share),
+            header_timeout: self.listen.header_timeout.0,
+        }
+    }
+}
+
+fn station(configured: &Configured) -> Station {
+    let common = &configured.common;
+    Station {
+        provider: Arc::clone(&configured.provider),
+        concurrency: common.limits.concurrency.get() as usize,
+        retry: RetryPolicy {
+            first: common.retry.first.0,
+            factor: common.retry.factor,
+            longest: common.retry.longest.0,
+            spread: RetryPolicy::SPREAD,
+            give_up_after: common.retry.give_up_after.0,
+        },
+        look_after: common.proof.after.0,
+        timeout: common.timeout.0,
+        dry_run: common.dry_run,
+    }
+}
+
+fn provider_infos(config: &Config, providers: &Providers) -> Vec<ProviderInfo> {
+    let info = |(name, configured): (&crate::domain::ProviderName, &Configured)| ProviderInfo {
+        name: name.clone(),
+        kind: configured.kind(),
+        dry_run: configured.common.dry_run || config.guardrails.dry_run,
+    };
+    providers.iter().map(info).collect()
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; is another process there? Change `listen`"))
+}
+
+#[derive(Clone)]
+struct Readiness {
+    store: Arc<store::SqliteStore>,
+    lifecycle: Lifecycle,
+}
+
+fn readiness(store: Arc<store::SqliteStore>, lifecycle: Lifecycle) -> MethodRouter {
+    get(ready).with_state(Readiness { store, lifecycle })
+}
+
+async fn ready(State(readiness): State<Readiness>) -> Response {
+    if readiness.lifecycle.is_draining() {
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "draining"}))).into_response();
+    }
+    // Goes through the writer, so that a locked or full disk shows.
+    let works = tokio::time::timeout(READY_WITHIN, readiness.store.renew(Vec::new(), LEASE)).await;
+    if !matches!(works, Ok(Ok(_))) {
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "store unavailable"}))).into_response();
+    }
+    let gates = readiness.store.gates().await.unwrap_or_default();
+    let degraded: Vec<String> = gates
+        .iter()
+        .map(|gate| {
+            let provider = gate.provider.as_ref().map_or("all providers", |name| name.as_str());
+            format!("{provider}: {}", gate.reason)
+        })
+        .collect();
+    Json(json!({"status": "ready", "degraded": degraded})).into_response()
+}
+
+async fn prune_forever(store: Arc<store::SqliteStore>, retention: Retention, lifecycle: Lifecycle) {
+    loop {
+        tokio::select! {
+            () = lifecycle.draining() => return,
+            () = tokio::time::sleep(PRUNE_EVERY) => {}
+        }
+        loop {
+            match store.prune(&retention).await {
+                Ok(0) => break,
+                Ok(removed) => tracing::info!(rows = removed, "removed old records"),
+                Err(error) => {
+                    tracing::warn!(error = %error, "old records could not be removed");
+                    break;
+                }
+            }
+            if lifecycle.is_draining() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The command line. One file per command.
+//!
+//! Exit status: 0 fine, 1 it failed, 2 wrong usage or config. Errors go to stderr in one sentence with the mend.
+
+mod check;
+mod init;
+mod schema;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::telemetry::LogFormat;
+
+#[derive(Debug, Parser)]
+#[command(name = "sever", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Take alerts and end sessions, until told to stop
+    #[command(after_help = "Example: sever serve -c sever.yaml")]
+    Serve(serve::ServeArgs),
+    /// Write a commented sever.yaml and fresh secrets
+    #[command(after_help = "Example: sever init /etc/sever")]
+    Init(init::InitArgs),
+    /// Tell every problem of a config at once
+    #[command(after_help = "Example: sever check -c sever.yaml --online")]
+    Check(check::CheckArgs),
+    /// Print a JSON schema
+    #[command(after_help = "Example: sever schema config > config.schema.json")]
+    Schema(schema::SchemaArgs),
+}
+
+/// Where the config is.
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The config file
+    #[arg(short, long, value_name = "FILE", default_value = "sever.yaml")]
+    config: PathBuf,
+}
+
+/// How log lines are written.
+#[derive(Debug, Args)]
+struct Logs {
+    /// How log lines are written to stderr; RUST_LOG sets how many
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+/// How a command ends badly.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// It was asked for in a wrong way, or the config is wrong: exit status 2.
+    Usage(anyhow::Error),
+    /// It did not work: exit status 1.
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What a command comes to.
+pub(super) type Outcome = Result<(), Failure>;
+
+/// Runs the command that the arguments name.
+#[must_use]
+pub fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(args) => serve::run(args),
+        Command::Init(args) => init::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Schema(args) => schema::run(args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(error)) => complain(&error, 2),
+        Err(Failure::Failed(error)) => complain(&error, 1),
+    }
+}
+
+fn complain(error: &anyhow::Error, status: u8) -> ExitCode {
+    err(&format!("sever: {error:#}"));
+    ExitCode::from(status)
+}
+
+/// Prints a line for the user. A closed pipe is the reader's choice, not a failure.
+pub(super) fn out(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// Prints a line about trouble or progress.
+pub(super) fn err(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Runs an asynchronous command.
+pub(super) fn block_on<T>(task: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from)?;
+    Ok(runtime.block_on(task))
+}

@@ -1,0 +1,270 @@
+//! From a document to parts that are ready to run, or to every problem at once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Config, Document, Problems, SecretUrl, StoreSettings};
+use crate::admin::Tokens;
+use crate::clock::Clock;
+use crate::domain::{ProviderName, ScopeKind, SourceName};
+use crate::policy::{KnownProviders, Policy, PolicySettings};
+use crate::provider::{ProviderSettings, Providers};
+use crate::settings::{ByteSize, SecretRef};
+use crate::store::{Retention, StoreUrl};
+use crate::verify::Verifier;
+use crate::worker::{LEASE, LEASE_MARGIN};
+
+/// The largest body that a source may allow: it is held in memory, once for each request under way.
+const LARGEST_BODY: ByteSize = ByteSize(64 << 20);
+
+/// A config whose every part was built.
+pub struct Loaded {
+    /// What the file says.
+    pub config: Config,
+    /// Who is believed, by source.
+    pub verifiers: BTreeMap<SourceName, Verifier>,
+    /// Clients of the providers.
+    pub providers: Providers,
+    /// Rules and guardrails.
+    pub policy: Policy,
+    /// Who may operate.
+    pub tokens: Option<Tokens>,
+    /// Where jobs are kept.
+    pub store: StoreUrl,
+    /// How long.
+    pub retention: Retention,
+    /// What works and should be better.
+    pub warnings: Problems,
+}
+
+impl Loaded {
+    /// Reads the file and builds every part. Changes nothing, and calls nobody.
+    pub fn from_file(path: &Path, clock: &Arc<dyn Clock>) -> Result<Self, Problems> {
+        let document = Document::load(path)?;
+        let config = document.decode()?;
+        Builder { document: &document, problems: document.problems() }.build(config, clock)
+    }
+}
+
+struct Builder<'a> {
+    document: &'a Document,
+    problems: Problems,
+}
+
+impl Builder<'_> {
+    fn build(mut self, config: Config, clock: &Arc<dyn Clock>) -> Result<Loaded, Problems> {
+        let verifiers = self.verifiers(&config);
+        let providers = self.providers(&config, clock);
+        let policy = self.policy(&config);
+        let tokens = self.tokens(&config);
+        let store = self.store(&config.store);
+        self.relations(&config);
+        self.advice(&config);
+        let parts = (verifiers, providers, policy, tokens, store);
+        let (Some(verifiers), Some(providers), Some(policy), Some(tokens), Some(store)) = parts else {
+            return Err(self.problems);
+        };
+        if self.problems.has_errors() {
+            return Err(self.problems);
+        }
+        let kept = &config.retention;
+        let retention = Retention { jobs: kept.jobs.0, ignored: kept.ignored.0, quarantine: kept.quarantine.0 };
+        Ok(Loaded { verifiers, providers, policy, tokens, store, retention, warnings: self.problems, config })
+    }
+
+    fn error(&mut self, path: &str, message: impl Into<String>) {
+        let problem = self.document.problem(path, message);
+        self.problems.push(problem);
+    }
+
+    fn warn(&mut self, path: &str, message: impl Into<String>) {
+        let problem = self.document.problem(path, message).as_warning();
+        self.problems.push(problem);
+    }
+
+    fn verifiers(&mut self, config: &Config) -> Option<BTreeMap<SourceName, Verifier>> {
+        let mut verifiers = BTreeMap::new();
+        for (name, source) in &config.sources {
+            match Verifier::new(name.clone(), &source.verify) {
+                Ok(verifier) => {
+                    verifiers.insert(name.clone(), verifier);
+                }
+                Err(found) => {
+                    for problem in found {
+                        self.error(&format!("sources.{name}.verify.{}", problem.field), problem.message);
+                    }
+                }
+            }
+            for warning in source.verify.warnings() {
+                self.warn(&format!("sources.{name}.verify"), warning.to_string());
+            }
+        }
+        (verifiers.len() == config.sources.len()).then_some(verifiers)
+    }
+
+    fn providers(&mut self, config: &Config, clock: &Arc<dyn Clock>) -> Option<Providers> {
+        match Providers::build(&config.providers, clock) {
+            Ok(providers) => Some(providers),
+            Err(found) => {
+                for (field, message) in found {
+                    self.error(&format!("providers.{field}"), message);
+                }
+                None
+            }
+        }
+    }
+
+    fn policy(&mut self, config: &Config) -> Option<Policy> {
+        let settings = PolicySettings { rules: config.rules.clone(), guardrails: config.guardrails.clone() };
+        match Policy::new(&settings, &known_providers(&config.providers)) {
+            Ok(policy) => Some(policy),
+            Err(found) => {
+                for (path, message) in found {
+                    self.error(&path, message);
+                }
+                None
+            }
+        }
+    }
+
+    /// Outer `None`: wrong. Inner `None`: there is no operator API.
+    fn tokens(&mut self, config: &Config) -> Option<Option<Tokens>> {
+        let Some(admin) = &config.admin else { return Some(None) };
+        match Tokens::new(admin) {
+            Ok(tokens) => Some(Some(tokens)),
+            Err(found) => {
+                for (path, message) in found {
+                    self.error(&format!("admin.{path}"), message);
+                }
+                None
+            }
+        }
+    }
+
+    fn store(&mut self, settings: &StoreSettings) -> Option<StoreUrl> {
+        let text = match settings {
+            StoreSettings::Url(text) => Ok(text.clone()),
+            StoreSettings::Secret(SecretUrl { url }) => {
+                url.resolve().map(|url| url.expose().to_owned()).map_err(|error| error.to_string())
+            }
+        };
+        match text.and_then(|text| text.parse::<StoreUrl>()) {
+            Ok(url) => Some(url),
+            Err(message) => {
+                self.error("store", message);
+                None
+            }
+        }
+    }
+
+    /// What no part can see alone.
+    fn relations(&mut self, config: &Config) {
+        for (name, provider) in &config.providers {
+            let needed = provider.common().timeout.0 + LEASE_MARGIN;
+            if needed >= LEASE {
+                let most = (LEASE - LEASE_MARGIN).as_secs();
+                let message = format!("a call must end well within its lease of {LEASE:?}: use less than {most}s");
+                self.error(&format!("providers.{name}.timeout"), message);
+            }
+        }
+        for (name, source) in &config.sources {
+            if source.webhook.max_body > LARGEST_BODY {
+                self.error(&format!("sources.{name}.webhook.max_body"), format!("use at most {LARGEST_BODY}"));
+            }
+        }
+        self.guards_outlive_alerts(config);
+        self.shared_secrets(config);
+    }
+
+    /// An alert is known as long as its jobs are kept; a repeat of its delivery may pass for twice the tolerance.
+    fn guards_outlive_alerts(&mut self, config: &Config) {
+        let longest = config.sources.values().filter_map(|source| source.verify.tolerance).max();
+        if longest.is_some_and(|tolerance| config.retention.jobs.0 < tolerance.0 * 2) {
+            self.error("retention.jobs", "keep jobs for at least twice the longest `tolerance` of the sources");
+        }
+    }
+
+    /// Whoever knows one source's secret could sign for the other.
+    fn shared_secrets(&mut self, config: &Config) {
+        let mut known: HashMap<String, &SourceName> = HashMap::new();
+        for (name, source) in &config.sources {
+            for (position, reference) in source.verify.secrets.iter().enumerate() {
+                let Ok(secret) = reference.resolve() else { continue };
+                let Some(other) = known.insert(secret.expose().to_owned(), name) else { continue };
+                if other != name && !may_share(config, name, other) {
+                    let message = format!(
+                        "is also a secret of {other}; give each source its own, or the same `issuer` and scheme"
+                    );
+                    self.error(&format!("sources.{name}.verify.secrets[{position}]"), message);
+                }
+            }
+        }
+    }
+
+    fn advice(&mut self, config: &Config) {
+        if config.admin.is_none() {
+            self.warn("", "there is no `admin`: nobody can look in, approve or replay");
+        }
+        for (key, empty) in [
+            ("sources", config.sources.is_empty()),
+            ("providers", config.providers.is_empty()),
+            ("rules", config.rules.is_empty()),
+        ] {
+            if empty {
+                self.warn(key, format!("there are no `{key}`: no session will ever end"));
+            }
+        }
+        for path in secrets_in_the_open(&self.document.value()) {
+            self.warn(&path, "the secret stands in the file; use {env: NAME} or {file: PATH}");
+        }
+    }
+}
+
+fn may_share(config: &Config, one: &SourceName, other: &SourceName) -> bool {
+    match (config.sources.get(one), config.sources.get(other)) {
+        (Some(one), Some(other)) => {
+            one.issuer.is_some() && one.issuer == other.issuer && one.verify.scheme == other.verify.scheme
+        }
+        _ => true,
+    }
+}
+
+/// The scopes that each configured provider has.
+#[must_use]
+pub fn known_providers(providers: &BTreeMap<ProviderName, ProviderSettings>) -> KnownProviders {
+    let scopes = [ScopeKind::All, ScopeKind::Web, ScopeKind::Mobile, ScopeKind::Sessions];
+    let supported =
+        |settings: &ProviderSettings| scopes.into_iter().filter(|scope| settings.kind().supports(*scope)).collect();
+    providers.iter().map(|(name, settings)| (name.clone(), supported(settings))).collect()
+}
+
+/// Places that hold `{value: ...}`.
+fn secrets_in_the_open(value: &serde_json::Value) -> Vec<String> {
+    fn walk(value: &serde_json::Value, path: &str, found: &mut Vec<String>) {
+        match value {
+            serde_json::Value::Object(map) => {
+                if map.len() == 1 && serde_json::from_value::<SecretRef>(value.clone()).is_ok_and(is_open) {
+                    found.push(path.to_owned());
+                }
+                for (key, value) in map {
+                    let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    walk(value, &inner, found);
+                }
+            }
+            serde_json::Value::Array(items) => {
+                for (position, item) in items.iter().enumerate() {
+                    walk(item, &format!("{path}[{position}]"), found);
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    walk(value, "", &mut found);
+    found
+}
+
+fn is_open(reference: SecretRef) -> bool {
+    matches!(reference, SecretRef::Value(_))
+}

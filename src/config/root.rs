@@ -1,0 +1,91 @@
+//! The config as a whole. Each part's settings live beside the part.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::admin::AdminSettings;
+use crate::domain::{ProviderName, SourceName};
+use crate::ingest::{ListenSettings, SourceSettings};
+use crate::policy::{GuardrailSettings, RuleSettings};
+use crate::provider::ProviderSettings;
+use crate::settings::{Duration, SecretRef};
+
+/// `sever.yaml`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where alerts come in: an address, or an address with limits. Default: `0.0.0.0:8080`.
+    #[serde(default = "anywhere")]
+    pub listen: ListenSettings,
+    /// The operator API. Without it nobody can look in or approve.
+    #[serde(default)]
+    pub admin: Option<AdminSettings>,
+    /// Where jobs are kept. Default: `sqlite:///var/lib/sever/sever.db`.
+    #[serde(default)]
+    pub store: StoreSettings,
+    /// How long records are kept.
+    #[serde(default)]
+    pub retention: RetentionSettings,
+    /// Who sends alerts, by name.
+    #[serde(default)]
+    pub sources: BTreeMap<SourceName, SourceSettings>,
+    /// Where sessions end, by name.
+    #[serde(default)]
+    pub providers: BTreeMap<ProviderName, ProviderSettings>,
+    /// Which alerts end whose sessions where.
+    #[serde(default)]
+    pub rules: Vec<RuleSettings>,
+    /// What must never happen.
+    #[serde(default)]
+    pub guardrails: GuardrailSettings,
+}
+
+fn anywhere() -> ListenSettings {
+    ListenSettings::Address(SocketAddr::from(([0, 0, 0, 0], 8080)))
+}
+
+/// The store: a URL, or where to find it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum StoreSettings {
+    /// `sqlite://` and the path of a file.
+    Url(String),
+    /// The URL is a secret, for it holds a password.
+    Secret(SecretUrl),
+}
+
+/// A URL that is kept elsewhere.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SecretUrl {
+    /// Where to find it.
+    pub url: SecretRef,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self::Url("sqlite:///var/lib/sever/sever.db".to_owned())
+    }
+}
+
+/// How long records are kept.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetentionSettings {
+    /// Finished jobs, with their alerts and deliveries. Default: 90d.
+    pub jobs: Duration,
+    /// Deliveries that matched no rule. Default: 7d.
+    pub ignored: Duration,
+    /// Deliveries in quarantine. Default: 30d.
+    pub quarantine: Duration,
+}
+
+impl Default for RetentionSettings {
+    fn default() -> Self {
+        let days = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
+        Self { jobs: days(90), ignored: days(7), quarantine: days(30) }
+    }
+}
