@@ -81,7 +81,12 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, value.parse().expect("a header value"));
         }
-        Answer { status: http::StatusCode::TOO_MANY_REQUESTS, headers: map, body: bytes::Bytes::new() }
+        Answer {
+            status: http::StatusCode::TOO_MANY_REQUESTS,
+            headers: map,
+            body: bytes::Bytes::new(),
+            scrub: Default::default(),
+        }
     }
 
     #[test]

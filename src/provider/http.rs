@@ -32,6 +32,8 @@ pub(super) struct Answer {
     pub(super) headers: HeaderMap,
     /// The whole body.
     pub(super) body: Bytes,
+    /// What must not show in anything that is told about it: it may echo the credential of its call.
+    pub(super) scrub: Scrub,
 }
 
 impl Answer {
@@ -92,7 +94,7 @@ impl Http {
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
         let body = self.read(response, scrub).await.map_err(|why| unavailable(operation, Some(status), why))?;
-        Ok(Answer { status, headers, body })
+        Ok(Answer { status, headers, body, scrub: scrub.clone() })
     }
 
     async fn read(&self, mut response: Response, scrub: &Scrub) -> Result<Bytes, String> {

@@ -74,10 +74,7 @@ impl Api {
 
     async fn bear(&self, call: &Call, token: &AccessToken) -> Result<Answer, ProviderError> {
         let request = authorize(self.request(call), "Bearer", &token.secret);
-        let mut answer = self.send(call.operation, request, &self.scrub.with(&token.secret)).await?;
-        // What is read from it later knows nothing of this token.
-        redact(&mut answer, token);
-        Ok(answer)
+        self.send(call.operation, request, &self.scrub.with(&token.secret)).await
     }
 
     fn request(&self, call: &Call) -> RequestBuilder {
@@ -121,27 +118,13 @@ impl Api {
     /// The error that an answer other than the documented success means.
     pub(super) fn error(&self, operation: Operation, answer: &Answer) -> ProviderError {
         if answer.status.is_success() {
-            return errors::unexpected(operation, answer, &self.scrub);
+            return errors::unexpected(operation, answer);
         }
-        errors::classify(operation, answer, self.asked_wait(answer), &self.scrub)
+        errors::classify(operation, answer, self.asked_wait(answer))
     }
 }
 
 /// A 401 that a fresh access token may mend. E0000015 is about the org.
 fn is_turned_down(answer: &Answer) -> bool {
     answer.status == StatusCode::UNAUTHORIZED && errors::code_of(answer).as_deref() != Some("E0000015")
-}
-
-/// Takes an access token out of an error that echoes it.
-fn redact(answer: &mut Answer, token: &AccessToken) {
-    let secret = token.secret.expose();
-    if !answer.status.is_success() {
-        let text = String::from_utf8_lossy(&answer.body).replace(secret, "[not shown]");
-        answer.body = text.into();
-    }
-    for value in answer.headers.values_mut() {
-        if value.to_str().is_ok_and(|text| text.contains(secret)) {
-            *value = http::HeaderValue::from_static("[not shown]");
-        }
-    }
 }

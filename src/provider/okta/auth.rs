@@ -160,9 +160,9 @@ impl OauthClient {
         let answer = api.send(Operation::Token, request, &scrub).await?;
         if answer.status != http::StatusCode::OK {
             let clocks = self.clocks_apart(api, &answer);
-            return Err(errors::classify_token(&answer, api.asked_wait(&answer), clocks.as_deref(), &scrub));
+            return Err(errors::classify_token(&answer, api.asked_wait(&answer), clocks.as_deref()));
         }
-        read_token(&answer, asked_at, scopes).map_err(|why| refuse(&answer, why, api))
+        read_token(&answer, asked_at, scopes).map_err(|why| refuse(&answer, why))
     }
 
     fn assertion(&self, api: &Api, url: &Url) -> Result<Secret, ProviderError> {
@@ -185,9 +185,9 @@ enum BadToken {
     Dpop,
 }
 
-fn refuse(answer: &Answer, why: BadToken, api: &Api) -> ProviderError {
+fn refuse(answer: &Answer, why: BadToken) -> ProviderError {
     match why {
-        BadToken::Unexpected => errors::unexpected(Operation::Token, answer, &api.scrub),
+        BadToken::Unexpected => errors::unexpected(Operation::Token, answer),
         BadToken::Dpop => {
             let (operation, status) = (Operation::Token.as_str(), Some(answer.status.as_u16()));
             let message = errors::DPOP.to_owned();

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::Operation;
 use crate::provider::http::Answer;
-use crate::provider::scrub::{Scrub, without_names};
+use crate::provider::scrub::without_names;
 use crate::provider::{CallReport, ProviderError};
 
 /// The header with Okta's id of a call, which its support asks for.
@@ -44,12 +44,7 @@ pub(super) fn code_of(answer: &Answer) -> Option<String> {
 }
 
 /// What an answer that is not the documented success means. `wait` is what a 429 asked for.
-pub(super) fn classify(
-    operation: Operation,
-    answer: &Answer,
-    wait: Option<std::time::Duration>,
-    scrub: &Scrub,
-) -> ProviderError {
+pub(super) fn classify(operation: Operation, answer: &Answer, wait: Option<std::time::Duration>) -> ProviderError {
     let error = answer.json::<ApiError>().unwrap_or_default();
     let code = error.code.as_deref();
     let scope = lacking_scope(answer);
@@ -59,14 +54,14 @@ pub(super) fn classify(
     };
     let summary = error.summary.filter(|_| !is_known(code)).map(|summary| without_names(&summary));
     let code = code.map(str::to_owned).or_else(|| scope.map(|_| "insufficient_scope".to_owned()));
-    error_of(class, report(operation, answer, code.as_deref(), &words, summary.as_deref(), scrub), wait)
+    error_of(class, report(operation, answer, code.as_deref(), &words, summary.as_deref()), wait)
 }
 
 /// An answer with the status of success that is not what was documented, such as a proxy's page.
-pub(super) fn unexpected(operation: Operation, answer: &Answer, scrub: &Scrub) -> ProviderError {
+pub(super) fn unexpected(operation: Operation, answer: &Answer) -> ProviderError {
     let words = "unexpected answer: not what Okta documents for this call, so it is not believed; \
                  is there a proxy or a captive portal in between?";
-    ProviderError::Unavailable(report(operation, answer, None, words, None, scrub))
+    ProviderError::Unavailable(report(operation, answer, None, words, None))
 }
 
 fn error_of(class: Class, report: CallReport, wait: Option<std::time::Duration>) -> ProviderError {
@@ -81,14 +76,7 @@ fn error_of(class: Class, report: CallReport, wait: Option<std::time::Duration>)
     }
 }
 
-fn report(
-    operation: Operation,
-    answer: &Answer,
-    code: Option<&str>,
-    words: &str,
-    summary: Option<&str>,
-    scrub: &Scrub,
-) -> CallReport {
+fn report(operation: Operation, answer: &Answer, code: Option<&str>, words: &str, summary: Option<&str>) -> CallReport {
     let status = answer.status.as_u16();
     let mut message = format!("Okta answered {status}");
     message.extend(code.map(|code| format!(" {code}")));
@@ -97,9 +85,9 @@ fn report(
     CallReport {
         operation: operation.as_str(),
         status: Some(status),
-        code: code.and_then(|code| scrub.word(code)),
-        message: scrub.text(&message),
-        request_id: answer.header(REQUEST_ID).and_then(|id| scrub.word(id)),
+        code: code.and_then(|code| answer.scrub.word(code)),
+        message: answer.scrub.text(&message),
+        request_id: answer.header(REQUEST_ID).and_then(|id| answer.scrub.word(id)),
     }
 }
 
@@ -206,12 +194,11 @@ pub(super) fn classify_token(
     answer: &Answer,
     wait: Option<std::time::Duration>,
     clocks: Option<&str>,
-    scrub: &Scrub,
 ) -> ProviderError {
     let error = answer.json::<OauthError>().unwrap_or_default();
     let Some(code) = error.error.as_deref() else {
         // A 429 and troubles of the gateway come in the API's format here too.
-        return classify(Operation::Token, answer, wait, scrub);
+        return classify(Operation::Token, answer, wait);
     };
     let (class, words) = judge_token(answer.status.as_u16(), code);
     let words = match (code, clocks) {
@@ -219,7 +206,7 @@ pub(super) fn classify_token(
         _ => words.to_owned(),
     };
     let description = error.error_description.map(|text| without_names(&text));
-    error_of(class, report(Operation::Token, answer, Some(code), &words, description.as_deref(), scrub), wait)
+    error_of(class, report(Operation::Token, answer, Some(code), &words, description.as_deref()), wait)
 }
 
 fn judge_token(status: u16, code: &str) -> (Class, &'static str) {
@@ -254,6 +241,7 @@ pub(super) const DPOP: &str = "the app demands DPoP, which is not supported; in 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::scrub::Scrub;
 
     fn answer(status: u16, body: &str, headers: &[(&'static str, &str)]) -> Answer {
         let mut map = http::HeaderMap::new();
@@ -261,7 +249,7 @@ mod tests {
             map.append(*name, value.parse().expect("a header value"));
         }
         let status = http::StatusCode::from_u16(status).expect("a status");
-        Answer { status, headers: map, body: bytes::Bytes::copy_from_slice(body.as_bytes()) }
+        Answer { status, headers: map, body: bytes::Bytes::copy_from_slice(body.as_bytes()), scrub: Scrub::default() }
     }
 
     fn body(code: &str) -> String {
@@ -307,8 +295,7 @@ mod tests {
         ];
         for (status, codes, expected) in table {
             for code in *codes {
-                let error =
-                    classify(Operation::RevokeSessions, &answer(*status, &body(code), &[]), None, &Scrub::default());
+                let error = classify(Operation::RevokeSessions, &answer(*status, &body(code), &[]), None);
                 assert_eq!(class(&error), *expected, "{status} {code}");
                 assert_eq!(error.report().code.as_deref(), Some(*code));
                 assert_eq!(error.report().status, Some(*status));
@@ -334,7 +321,7 @@ mod tests {
         ];
         for (status, expected) in table {
             for body in ["", "<html>no</html>", "[]", "{\"errorCode\":7}"] {
-                let error = classify(Operation::RevokeSessions, &answer(status, body, &[]), None, &Scrub::default());
+                let error = classify(Operation::RevokeSessions, &answer(status, body, &[]), None);
                 assert_eq!(class(&error), expected, "{status} {body}");
             }
         }
@@ -349,7 +336,7 @@ mod tests {
             (Operation::ListUsers, "misconfigured"),
             (Operation::Token, "misconfigured"),
         ] {
-            let error = classify(operation, &answer(404, &body("E0000007"), &[]), None, &Scrub::default());
+            let error = classify(operation, &answer(404, &body("E0000007"), &[]), None);
             assert_eq!(class(&error), expected, "{operation:?}");
         }
     }
@@ -361,12 +348,12 @@ mod tests {
             r#" error="insufficient_scope", resource="/api/v1/users""#
         );
         let refused = answer(403, "", &[("www-authenticate", challenge), ("x-okta-request-id", "abc")]);
-        let error = classify(Operation::RevokeSessions, &refused, None, &Scrub::default());
+        let error = classify(Operation::RevokeSessions, &refused, None);
         assert_eq!(class(&error), "unauthorized");
         assert!(error.report().message.contains("okta.users.manage"), "{error}");
         assert_eq!(error.report().request_id.as_deref(), Some("abc"));
         let unnamed = answer(403, "", &[("www-authenticate", r#"Bearer error="insufficient_scope""#)]);
-        let error = classify(Operation::ReadSession, &unnamed, None, &Scrub::default());
+        let error = classify(Operation::ReadSession, &unnamed, None);
         assert!(error.report().message.contains("okta.sessions.read"), "{error}");
     }
 
@@ -387,12 +374,12 @@ mod tests {
         ];
         for (status, code, expected) in table {
             let body = format!(r#"{{"error":"{code}","error_description":"why"}}"#);
-            let error = classify_token(&answer(status, &body, &[]), None, None, &Scrub::default());
+            let error = classify_token(&answer(status, &body, &[]), None, None);
             assert_eq!(class(&error), expected, "{status} {code}");
         }
-        let throttled = classify_token(&answer(429, &body("E0000047"), &[]), None, None, &Scrub::default());
+        let throttled = classify_token(&answer(429, &body("E0000047"), &[]), None, None);
         assert_eq!(class(&throttled), "throttled");
-        let dpop = classify_token(&answer(400, r#"{"error":"use_dpop_nonce"}"#, &[]), None, None, &Scrub::default());
+        let dpop = classify_token(&answer(400, r#"{"error":"use_dpop_nonce"}"#, &[]), None, None);
         assert!(dpop.report().message.contains("DPoP") && dpop.report().message.contains("untick"), "{dpop}");
     }
 
@@ -402,8 +389,9 @@ mod tests {
         scrub.hide(&crate::settings::Secret::new("00QCjAl4MlV-WPXM"));
         let summary = format!("token 00QCjAl4MlV-WPXM of ana@example.com \\u0007{}", "x".repeat(2000));
         let body = format!(r#"{{"errorCode":"E0009999 00QCjAl4MlV-WPXM","errorSummary":"{summary}"}}"#);
-        let hostile = answer(418, &body, &[("x-okta-request-id", "00QCjAl4MlV-WPXM")]);
-        let error = classify(Operation::GetUser, &hostile, None, &scrub);
+        let mut hostile = answer(418, &body, &[("x-okta-request-id", "00QCjAl4MlV-WPXM")]);
+        hostile.scrub = scrub;
+        let error = classify(Operation::GetUser, &hostile, None);
         let shown = format!("{error:?}");
         assert!(!shown.contains("00QC") && !shown.contains("ana@") && !shown.contains('\u{7}'), "{shown}");
         assert!(shown.len() < 1000);

@@ -544,6 +544,10 @@ async fn a_token_in_an_error_does_not_come_back_to_us() {
     server.then([token("eyJsecret"), error(400, "E0009999 eyJsecret").header("x-okta-request-id", "r eyJsecret")]);
     let shown = format!("{:?}", okta.revoke(&account(ID), &all()).await.expect_err("an echo"));
     assert!(!shown.contains("eyJsecret"), "{shown}");
+    let escaped = r#"{"errorCode":"E0009999","errorSummary":"bad \u0065yJsecret"}"#;
+    server.then([Canned::new(400, escaped)]);
+    let shown = format!("{:?}", okta.revoke(&account(ID), &all()).await.expect_err("an echo"));
+    assert!(!shown.contains("eyJsecret") && shown.contains("bad"), "{shown}");
     let (server, okta) = self::okta().await;
     server.then([Canned::new(400, format!(r#"{{"errorCode":"E0009999","errorSummary":"bad SSWS {TOKEN}"}}"#))]);
     let shown = format!("{:?}", okta.revoke(&account(ID), &all()).await.expect_err("an echo"));
