@@ -1,8 +1,10 @@
 //! One binary for every integration test.
 
 mod layering;
+mod pipeline;
 mod policy;
 mod sandbox_okta;
+mod testapp;
 mod verify;
 mod verify_altered;
 mod verify_settings;

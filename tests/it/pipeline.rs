@@ -1,0 +1,321 @@
+//! Stories: a signed alert goes in, the world is asked what happened.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use serde_json::json;
+use sever::domain::{DeadReason, HoldReason, JobState, Outcome};
+use sever::sandbox::faults::{Fault, Injection};
+use sever::sandbox::okta::{Operation, Person};
+use sever::store::Operations;
+
+use crate::testapp::{CONFIG, TestApp, by_email, stolen, uuid};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+async fn a_signed_alert_ends_every_session() {
+    let app = TestApp::start().await;
+    let ana = app.person("ana@example.com", 3);
+    app.okta().issue_tokens(&ana.id, "mobile-app");
+
+    let answer = app.deliver(by_email("edr-1", "ana@example.com")).await.assert_accepted();
+    app.drain().await;
+
+    assert_eq!(app.okta().sessions_of(&ana.id), 0);
+    assert_eq!(app.okta().tokens_of(&ana.id), 0, "oauth_tokens is true by default");
+    let job = app.job(answer.job()).await.job;
+    assert_eq!((job.state, job.outcome), (JobState::Done, Some(Outcome::Confirmed)));
+    assert_eq!(job.account_id.as_deref(), Some(ana.id.as_str()));
+    assert!(!job.survives.is_empty(), "an analyst is told what this leaves alive");
+    assert_eq!(app.audit().await, ["admitted", "claimed", "done"]);
+}
+
+#[tokio::test]
+async fn a_throttled_revocation_is_retried_when_the_provider_asks() {
+    let app = TestApp::start().await;
+    let ana = app.person("ana@example.com", 2);
+    let throttle = Fault::RateLimit { reset_in_s: 30 };
+    app.okta().faults().inject(Injection::once(throttle).on(Operation::RevokeUserSessions));
+
+    let answer = app.deliver(by_email("edr-1", "ana@example.com")).await.assert_accepted();
+    app.drain().await;
+    assert_eq!(app.okta().sessions_of(&ana.id), 2);
+
+    app.wait_and_drain(Duration::from_secs(29)).await;
+    assert_eq!(app.okta().sessions_of(&ana.id), 2, "not before the provider said");
+    app.wait_and_drain(Duration::from_secs(2)).await;
+    assert_eq!(app.okta().sessions_of(&ana.id), 0);
+
+    assert_eq!(app.audit().await, ["admitted", "claimed", "retry_scheduled", "claimed", "done"]);
+    let job = app.job(answer.job()).await;
+    assert_eq!(job.job.attempts, 2);
+    assert_eq!(job.job.repeated, 0, "a throttled call did nothing, so the next is no repeat");
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_repeated_and_shown() {
+    let app = TestApp::start().await;
+    let ana = app.person("ana@example.com", 2);
+    app.okta().faults().inject(Injection::once(Fault::LostAfter).on(Operation::RevokeUserSessions));
+
+    let answer = app.deliver(by_email("edr-1", "ana@example.com")).await.assert_accepted();
+    app.drain().await;
+    let job = app.job(answer.job()).await.job;
+    assert_eq!(job.state, JobState::Queued, "an answer that was not seen is no success: {job:#?}");
+
+    app.wait_and_drain(SECOND * 2).await;
+    let job = app.job(answer.job()).await.job;
+    assert_eq!((job.state, job.outcome, job.repeated), (JobState::Done, Some(Outcome::Confirmed), 1));
+    assert_eq!(app.okta().revocations_of(&ana.id), 2);
+}
+
+#[tokio::test]
+async fn one_alert_costs_one_revocation_by_whichever_door_and_name() {
+    let app = TestApp::start().await;
+    let ana = app.person("ana@example.com", 2);
+    let subjects = json!([{"email": "ana@example.com"}, {"username": "ANA@example.com"}, {"ids": {"okta": ana.id}}]);
+    let delivery = uuid();
+    app.deliver_as(&delivery, stolen("edr-1", subjects)).await.assert_accepted();
+    app.drain().await;
+    let again = app.deliver_as(&delivery, stolen("edr-1", json!([{"email": "ana@example.com"}]))).await;
+    assert_eq!(again.status, StatusCode::ACCEPTED, "another body under a known id is another delivery");
+    app.deliver(by_email("edr-1", "Ana@Example.com")).await;
+    app.drain().await;
+    app.wait_and_drain(SECOND * 5).await;
+
+    assert_eq!(app.okta().revocations_of(&ana.id), 1);
+    app.assert_nothing_open().await;
+    let merged: Vec<_> = app.jobs(Some(JobState::Cancelled)).await;
+    assert_eq!(merged.len(), 2, "{merged:#?}");
+    assert!(merged.iter().all(|job| job.merged_into.is_some()));
+}
+
+#[tokio::test]
+async fn a_delivery_that_comes_twice_is_answered_with_its_jobs_as_they_are_now() {
+    let app = TestApp::start().await;
+    app.person("ana@example.com", 1);
+    let alert = by_email("edr-1", "ana@example.com");
+    let first = app.deliver_as("msg_1", alert.clone()).await.assert_accepted();
+    app.drain().await;
+    let second = app.deliver_as("msg_1", alert).await;
+    assert_eq!(second.status, StatusCode::OK);
+    assert_eq!(second.body["status"], "duplicate");
+    assert_eq!(second.job(), first.job());
+    assert_eq!(second.body["alerts"][0]["jobs"][0]["state"], "done");
+}
+
+#[tokio::test]
+async fn protected_accounts_are_never_touched_whatever_they_are_called() {
+    let app = TestApp::start().await;
+    let glass = Person::new("bg1").email("breakglass-1@example.com");
+    app.okta().add_person(glass.clone());
+    app.okta().sign_in(&glass.id);
+    let names = [
+        json!({"email": "breakglass-1@example.com"}),
+        json!({"email": "BreakGlass-1@EXAMPLE.com"}),
+        json!({"email": "ｂreakglass-1@example.com"}),
+        json!({"username": "bg1"}),
+        json!({"ids": {"okta": glass.id}}),
+    ];
+    for (number, name) in names.iter().enumerate() {
+        let answer = app.deliver(stolen(&format!("edr-{number}"), json!([name]))).await.assert_accepted();
+        app.drain().await;
+        let job = app.job(answer.job()).await.job;
+        assert_eq!((job.state, job.dead_reason), (JobState::Dead, Some(DeadReason::Protected)), "{name}");
+    }
+    app.assert_untouched(&glass, 1);
+}
+
+#[tokio::test]
+async fn a_look_alike_waits_for_a_person() {
+    let app = TestApp::start().await;
+    // A Cyrillic а: it may be a disguise, or the real person may be the victim.
+    let fake = app.person("breаkglass-1@example.com", 1);
+    let answer = app.deliver(by_email("edr-1", "breаkglass-1@example.com")).await.assert_accepted();
+    app.drain().await;
+    let job = app.job(answer.job()).await.job;
+    assert_eq!((job.state, job.hold_reason), (JobState::Held, Some(HoldReason::Approval)));
+    app.assert_untouched(&fake, 1);
+
+    let actor = sever::audit::Actor::operator("oncall");
+    app.app.store.approve(answer.job(), actor, None, "spoken to".to_owned()).await.expect("approved");
+    app.drain().await;
+    assert_eq!(app.okta().sessions_of(&fake.id), 0);
+}
+
+#[tokio::test]
+async fn somebody_elses_session_is_never_ended() {
+    let config = CONFIG.replace("revoke: [{provider: okta}]", "revoke: [{provider: okta, scope: sessions}]");
+    let app = TestApp::with(&config).await;
+    let (ana, bob) = (app.person("ana@example.com", 2), app.person("bob@example.com", 1));
+    let (hers, his) = (app.okta().session_ids_of(&ana.id), app.okta().session_ids_of(&bob.id));
+    let subject = json!([{"email": "ana@example.com", "sessions": {"okta": [hers[0], his[0]]}}]);
+    let answer = app.deliver(stolen("edr-1", subject)).await.assert_accepted();
+    app.drain().await;
+    assert_eq!(app.okta().sessions_of(&bob.id), 1, "his is not hers");
+    assert_eq!(app.okta().sessions_of(&ana.id), 1, "hers that was named is gone, the other stays");
+    let job = app.job(answer.job()).await.job;
+    assert_eq!((job.state, job.dead_reason), (JobState::Dead, Some(DeadReason::Refused)), "and it says so");
+}
+
+#[tokio::test]
+async fn absence_is_believed_at_the_second_look() {
+    let app = TestApp::start().await;
+    let answer = app.deliver(by_email("edr-1", "nobody@example.com")).await.assert_accepted();
+    app.drain().await;
+    assert_eq!(app.job(answer.job()).await.job.state, JobState::Queued);
+    app.wait_and_drain(SECOND * 3).await;
+    let job = app.job(answer.job()).await.job;
+    assert_eq!((job.state, job.outcome), (JobState::Done, Some(Outcome::UnknownAccount)));
+}
+
+#[tokio::test]
+async fn a_search_that_lags_does_not_let_a_session_live() {
+    let app = TestApp::start().await;
+    let ana = Person::new("ana").email("ana@example.com");
+    app.okta().add_person(ana.clone());
+    app.okta().sign_in(&ana.id);
+    app.okta().faults().inject(Fault::StaleSearch { user_id: None });
+    app.deliver(by_email("edr-1", "ana@example.com")).await.assert_accepted();
+    app.drain().await;
+    app.wait_and_drain(SECOND * 3).await;
+    assert_eq!(app.okta().sessions_of(&ana.id), 0);
+}
+
+#[tokio::test]
+async fn an_unknown_id_is_a_wrong_mapping() {
+    let app = TestApp::start().await;
+    let subject = json!([{"ids": {"okta": "00unobody00000000000"}}]);
+    let answer = app.deliver(stolen("edr-1", subject)).await.assert_accepted();
+    app.drain().await;
+    let job = app.job(answer.job()).await.job;
+    assert_eq!((job.state, job.dead_reason), (JobState::Dead, Some(DeadReason::UnknownAccount)));
+}
+
+#[tokio::test]
+async fn a_refused_credential_closes_the_gate_and_nothing_dies() {
+    let app = TestApp::start().await;
+    let ana = app.person("ana@example.com", 1);
+    let bob = app.person("bob@example.com", 1);
+    app.okta().revoke_ssws(crate::testapp::TOKEN);
+    let first = app.deliver(by_email("edr-1", "ana@example.com")).await.assert_accepted();
+    app.drain().await;
+    let second = app.deliver(by_email("edr-2", "bob@example.com")).await.assert_accepted();
+    app.drain().await;
+
+    for answer in [&first, &second] {
+        let job = app.job(answer.job()).await.job;
+        assert_eq!((job.state, job.hold_reason), (JobState::Held, Some(HoldReason::Credential)));
+    }
+    assert_eq!(app.job(second.job()).await.job.attempts, 0, "no call is wasted on a closed gate");
+    app.clock.advance(Duration::from_secs(3 * 86_400));
+    app.app.worker.probe_gates().await;
+    assert_eq!(app.gates().await, ["credential"]);
+
+    let admin = app.okta().person("admin@example.com").expect("the admin").id;
+    app.okta().accept_ssws(crate::testapp::TOKEN, &admin);
+    app.app.worker.probe_gates().await;
+    app.clock.advance(Duration::from_secs(61));
+    app.app.worker.probe_gates().await;
+    app.drain().await;
+    assert_eq!(app.okta().sessions_of(&ana.id) + app.okta().sessions_of(&bob.id), 0);
+    app.assert_nothing_open().await;
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_delays_and_hastens_nothing() {
+    for jump in [-3600_i64, 3600] {
+        let app = TestApp::start().await;
+        let ana = app.person("ana@example.com", 1);
+        let throttle = Fault::RateLimit { reset_in_s: 30 };
+        app.okta().faults().inject(Injection::once(throttle).on(Operation::RevokeUserSessions));
+        app.deliver(by_email("edr-1", "ana@example.com")).await.assert_accepted();
+        app.drain().await;
+        let now = sever::clock::Clock::now(app.clock.as_ref());
+        app.clock.set_wall(now + jiff::SignedDuration::from_secs(jump));
+        app.drain().await;
+        assert_eq!(app.okta().sessions_of(&ana.id), 1, "{jump}: still throttled");
+        app.wait_and_drain(Duration::from_secs(32)).await;
+        assert_eq!(app.okta().sessions_of(&ana.id), 0, "{jump}: not an hour late");
+    }
+}
+
+#[tokio::test]
+async fn every_job_ends_even_if_the_provider_never_answers_well() {
+    let app = TestApp::start().await;
+    let ana = app.person("ana@example.com", 1);
+    app.okta().faults().inject(Injection::once(Fault::Error { status: 500, code: "E0000009".into() }).until_cleared());
+    let answer = app.deliver(by_email("edr-1", "ana@example.com")).await.assert_accepted();
+    app.drain().await;
+    for _ in 0..400 {
+        app.wait_and_drain(Duration::from_secs(450)).await;
+        if app.job(answer.job()).await.job.state.is_final() {
+            break;
+        }
+    }
+    let job = app.job(answer.job()).await.job;
+    assert_eq!((job.state, job.dead_reason), (JobState::Dead, Some(DeadReason::Exhausted)));
+    assert_eq!(app.okta().sessions_of(&ana.id), 1);
+
+    app.okta().faults().clear();
+    let actor = sever::audit::Actor::operator("oncall");
+    app.app.store.requeue(answer.job(), actor, "okta is back".to_owned()).await.expect("requeued");
+    app.drain().await;
+    assert_eq!(app.okta().sessions_of(&ana.id), 0);
+}
+
+#[tokio::test]
+async fn a_dry_run_resolves_judges_and_sends_nothing() {
+    let app = TestApp::start().await;
+    let ana = app.person("ana@example.com", 2);
+    let mut alert = by_email("edr-1", "ana@example.com");
+    alert["dry_run"] = true.into();
+    let answer = app.deliver(alert).await.assert_accepted();
+    app.drain().await;
+    let job = app.job(answer.job()).await.job;
+    assert_eq!((job.outcome, job.account_id), (Some(Outcome::DryRun), Some(ana.id.clone())));
+    app.assert_untouched(&ana, 2);
+}
+
+#[tokio::test]
+async fn hostile_subjects_reach_no_path_of_the_provider() {
+    let long = "x".repeat(10_240);
+    let hostile = [
+        "",
+        ".",
+        "..",
+        "me",
+        "ME",
+        "a/b",
+        "%2e%2e",
+        "%2E%2E%2Fusers",
+        "a?b",
+        "a#b",
+        "a;b",
+        "a\\b",
+        &long,
+        "a\nb",
+        "a\0b",
+        "../../oauth2/v1/token",
+        "00u/../me",
+        "*",
+        "%00",
+        "％2e％2e",
+    ];
+    for place in ["email", "username", "ids"] {
+        for text in hostile {
+            let app = TestApp::start().await;
+            let subject = if place == "ids" { json!([{"ids": {"okta": text}}]) } else { json!([{place: text}]) };
+            app.deliver(stolen("edr-1", subject)).await;
+            app.drain().await;
+            app.wait_and_drain(SECOND * 3).await;
+            for call in app.okta().ledger() {
+                let harmless = call.path == "/api/v1/users"
+                    || (call.path.starts_with("/api/v1/users/") && !call.path.contains("/sessions"));
+                assert!(harmless && call.method == "GET", "{place} {text:?} led to {} {}", call.method, call.path);
+                assert!(!call.path.ends_with("/me"), "{place} {text:?} asked for ourselves");
+            }
+        }
+    }
+}
