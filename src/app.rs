@@ -1,5 +1,6 @@
 //! The only place that knows every concrete type: wires a loaded config into a running service.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +14,10 @@ use axum::{Json, Router};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::admin::{self, AdminState, ProviderInfo};
+use crate::admin::{self, AdminSettings, AdminState, Gauges, Hosts, ProviderInfo};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
+use crate::domain::ProviderName;
 use crate::ingest::{self, DetailedListen, Intake, SourceIntake, TrustedProxies, WebhookLimits};
 use crate::lifecycle::Lifecycle;
 use crate::listener::{self, ListenerLimits};
@@ -53,7 +55,7 @@ pub struct App {
     lifecycle: Lifecycle,
     clock: Arc<dyn Clock>,
     listen: DetailedListen,
-    admin: Option<(SocketAddr, AdminState)>,
+    admin: Option<(AdminSettings, AdminState)>,
     retention: Retention,
 }
 
@@ -94,23 +96,25 @@ impl App {
             Arc::clone(&metrics),
             lifecycle.clone(),
         );
-        let admin = match (&loaded.config.admin, loaded.tokens) {
-            (Some(settings), Some(tokens)) => Some((
-                settings.listen.parse().expect("stub"),
-                AdminState::new(
-                    jobs,
-                    operations,
-                    Arc::clone(&intake),
-                    provider_infos(&loaded.config, &loaded.providers),
-                    loaded.config.sources.keys().cloned().collect(),
-                    Arc::clone(&metrics),
-                    Arc::clone(&clock),
-                    tokens,
-                    settings,
-                ),
-            )),
-            _ => None,
-        };
+        let admin = loaded.config.admin.clone().zip(loaded.tokens).map(|(settings, tokens)| {
+            let gauges = Gauges::new(
+                Arc::clone(&metrics),
+                Arc::clone(&operations),
+                loaded.config.providers.keys().cloned(),
+                loaded.config.sources.keys().cloned(),
+            );
+            let state = AdminState {
+                operations,
+                intake: Arc::clone(&intake),
+                providers: Arc::new(provider_infos(&loaded.config, &loaded.providers)),
+                sources: Arc::new(loaded.config.sources.keys().cloned().collect()),
+                gauges: Arc::new(gauges),
+                tokens: Arc::new(tokens),
+                hosts: Arc::new(Hosts::new(&settings, settings.listen)),
+                clock: Arc::clone(&clock),
+            };
+            (settings, state)
+        });
         let listen = loaded.config.listen.detailed();
         let retention = loaded.retention;
         Ok(Self { intake, store, worker, metrics, lifecycle, clock, listen, admin, retention })
@@ -120,8 +124,8 @@ impl App {
     pub async fn start(&self) -> anyhow::Result<Addresses> {
         let alerts = bind(self.listen.address).await?;
         let mut addresses = Addresses { alerts: alerts.local_addr()?, admin: None };
-        if let Some((address, state)) = &self.admin {
-            let listener = bind(*address).await?;
+        if let Some((settings, state)) = &self.admin {
+            let listener = bind(settings.listen).await?;
             let bound = listener.local_addr()?;
             addresses.admin = Some(bound);
             let limits = ListenerLimits {
@@ -129,7 +133,9 @@ impl App {
                 connections_per_peer: ADMIN_CONNECTIONS,
                 header_timeout: self.listen.header_timeout.0,
             };
-            let router = admin::router(state.clone().listening_on(bound));
+            // The port is known only now, where the config left it open.
+            let state = AdminState { hosts: Arc::new(Hosts::new(settings, bound)), ..state.clone() };
+            let router = admin::router(state);
             let serving = listener::serve(listener, router, limits, self.lifecycle.clone());
             self.lifecycle.spawn_vital("operator API", serving);
         }
@@ -186,13 +192,12 @@ fn station(configured: &Configured) -> Station {
     }
 }
 
-fn provider_infos(config: &Config, providers: &Providers) -> Vec<ProviderInfo> {
-    let info = |(name, configured): (&crate::domain::ProviderName, &Configured)| ProviderInfo {
-        name: name.clone(),
+fn provider_infos(config: &Config, providers: &Providers) -> BTreeMap<ProviderName, ProviderInfo> {
+    let info = |configured: &Configured| ProviderInfo {
         kind: configured.kind(),
         dry_run: configured.common.dry_run || config.guardrails.dry_run,
     };
-    providers.iter().map(info).collect()
+    providers.iter().map(|(name, configured)| (name.clone(), info(configured))).collect()
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

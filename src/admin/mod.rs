@@ -1,68 +1,75 @@
-//! Stub.
-use crate::clock::Clock;
-use crate::domain::*;
-use crate::ingest::Intake;
-use crate::provider::ProviderKind;
-use crate::store::*;
-use crate::telemetry::Metrics;
+//! The admin listener: what operators see and do.
+//!
+//! Every request passes the same guards, in this order: it names a host that is ours, it carries a token, and the
+//! token's role suffices for the route. `routes.rs` has the routes in one table, each with the role that it takes.
+
+mod alerts;
+mod audit;
+mod body;
+mod fault;
+mod gauges;
+mod guard;
+mod hosts;
+mod jobs;
+mod metrics;
+mod params;
+mod providers;
+mod quarantine;
+mod replay;
+mod routes;
+mod settings;
+mod sources;
+mod status;
+mod tokens;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
-use std::sync::Arc;
-/// Stub.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AdminSettings {
-    /// l
-    pub listen: SocketAddrString,
-    /// t
-    #[serde(default)]
-    pub tokens: Vec<serde_json::Value>,
-}
-type SocketAddrString = String;
-/// Stub.
+
+use crate::clock::Clock;
+use crate::domain::{ProviderName, SourceName};
+use crate::ingest::Intake;
+use crate::provider::ProviderKind;
+use crate::store::Operations;
+
+pub use gauges::Gauges;
+pub use hosts::Hosts;
+pub use jobs::{Approval, Reason};
+pub use metrics::metrics_router;
+pub use providers::ProviderView;
+pub use quarantine::{BodyEncoding, HeaderView, QuarantineDetail};
+pub use routes::{Route, router, routes};
+pub use settings::{AdminSettings, HostName, Role, TokenSettings};
+pub use tokens::Tokens;
+
+/// What the operator API works on. Cheap to clone.
 #[derive(Clone)]
-pub struct Tokens;
-impl Tokens {
-    /// n
-    pub fn new(_: &AdminSettings) -> Result<Self, Vec<(String, String)>> {
-        Ok(Self)
-    }
+pub struct AdminState {
+    /// What operators see and do in the store.
+    pub operations: Arc<dyn Operations>,
+    /// Plans replays, and remembers refusals.
+    pub intake: Arc<Intake>,
+    /// The configured providers.
+    pub providers: Arc<BTreeMap<ProviderName, ProviderInfo>>,
+    /// The configured sources.
+    pub sources: Arc<BTreeSet<SourceName>>,
+    /// The gauges that are set when scraped, and every other metric.
+    pub gauges: Arc<Gauges>,
+    /// Who may look in.
+    pub tokens: Arc<Tokens>,
+    /// Under which names we are asked.
+    pub hosts: Arc<Hosts>,
+    /// Times each request.
+    pub clock: Arc<dyn Clock>,
 }
-/// Stub.
-#[derive(Clone)]
-pub struct AdminState;
-/// Stub.
+
+/// What the config says about a provider, as far as operators see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProviderInfo {
-    /// n
-    pub name: ProviderName,
-    /// k
+    /// Which kind it is.
     pub kind: ProviderKind,
-    /// d
+    /// Whether nothing is sent there.
     pub dry_run: bool,
-}
-impl AdminState {
-    /// n
-    #[allow(clippy::too_many_arguments)]
-    pub fn new(
-        _: Arc<dyn JobStore>,
-        _: Arc<dyn Operations>,
-        _: Arc<Intake>,
-        _: Vec<ProviderInfo>,
-        _: Vec<SourceName>,
-        _: Arc<Metrics>,
-        _: Arc<dyn Clock>,
-        _: Tokens,
-        _: &AdminSettings,
-    ) -> Self {
-        Self
-    }
-    /// l
-    pub fn listening_on(self, _: SocketAddr) -> Self {
-        self
-    }
-}
-/// r
-pub fn router(_: AdminState) -> axum::Router {
-    axum::Router::new()
 }

@@ -96,7 +96,7 @@ impl PeerLimit {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let quota = Quota::per_second(NonZeroU32::MIN).allow_burst(FORGED_BURST);
         let clock = SteadyClock::new(clock);
-        let state = HashMapStateStore::new(std::collections::HashMap::new().into());
+        let state = HashMapStateStore::default();
         Self { limiter: RateLimiter::new(quota, state, clock.clone()), clock }
     }
 

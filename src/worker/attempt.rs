@@ -28,7 +28,7 @@ pub(super) struct Context<'a> {
 
 /// How an attempt ends, before its times are known.
 #[derive(Debug)]
-pub(super) struct Verdicted {
+pub(super) struct Ending {
     next: Next,
     class: AttemptClass,
     report: CallReport,
@@ -37,7 +37,7 @@ pub(super) struct Verdicted {
     answer_unknown: bool,
 }
 
-impl Verdicted {
+impl Ending {
     fn new(next: Next, class: AttemptClass, message: impl Into<String>) -> Self {
         let report = CallReport { message: message.into(), ..CallReport::default() };
         Self { next, class, report, account: None, revocation: None, answer_unknown: false }
@@ -79,36 +79,37 @@ impl Verdicted {
 
 impl Context<'_> {
     /// The account that this job may act on, or how the attempt ends without one.
-    pub(super) async fn find_account(&self, claim: &Claim, now: Timestamp) -> Result<Account, Verdicted> {
+    pub(super) async fn find_account(&self, claim: &Claim, now: Timestamp) -> Result<Account, Box<Ending>> {
         let subject = subject_of(claim);
         // Protected names may have been added since the job was planned.
         self.judge(claim, self.guardrails.judge_subject(&claim.provider, &subject))?;
         let account = match self.provider.resolve(&subject).await {
             Ok(Some(account)) => account,
-            Ok(None) => return Err(self.absent(claim, Absence::Account, now)),
+            Ok(None) => return Err(Box::new(self.absent(claim, Absence::Account, now))),
             Err(error) => self.unread(claim, &subject, &error, now).await?,
         };
-        self.judge(claim, self.guardrails.judge(&claim.provider, &account)).map_err(|end| end.with(&account))?;
+        self.judge(claim, self.guardrails.judge(&claim.provider, &account))
+            .map_err(|end| Box::new(end.with(&account)))?;
         if claim.dry_run || self.dry_run {
             let message = "dry run: the account was found and may be acted on; nothing was sent";
-            let end = Verdicted::new(Next::Done(Outcome::DryRun), AttemptClass::DryRun, message);
-            return Err(end.with(&account));
+            let end = Ending::new(Next::Done(Outcome::DryRun), AttemptClass::DryRun, message);
+            return Err(Box::new(end.with(&account)));
         }
         Ok(account)
     }
 
-    fn judge(&self, claim: &Claim, verdict: Verdict) -> Result<(), Verdicted> {
+    fn judge(&self, claim: &Claim, verdict: Verdict) -> Result<(), Box<Ending>> {
         match verdict {
             Verdict::Clear => Ok(()),
             Verdict::Protected { pattern } => {
                 let message = format!("the account is protected by {pattern}; nothing was sent");
-                Err(Verdicted::new(Next::Dead(DeadReason::Protected), AttemptClass::Guarded, message))
+                Err(Box::new(Ending::new(Next::Dead(DeadReason::Protected), AttemptClass::Guarded, message)))
             }
             Verdict::LookAlike { .. } if claim.approved => Ok(()),
             Verdict::LookAlike { pattern } => {
                 let message =
                     format!("a name of the account looks like {pattern}, which is protected; approve or cancel");
-                Err(Verdicted::new(Next::Held(HoldReason::Approval), AttemptClass::Guarded, message))
+                Err(Box::new(Ending::new(Next::Held(HoldReason::Approval), AttemptClass::Guarded, message)))
             }
         }
     }
@@ -120,58 +121,58 @@ impl Context<'_> {
         subject: &Subject,
         error: &ProviderError,
         now: Timestamp,
-    ) -> Result<Account, Verdicted> {
+    ) -> Result<Account, Box<Ending>> {
         let end = self.failed(claim, error, now).await;
         if end.next != Next::Dead(DeadReason::Refused) {
-            return Err(end);
+            return Err(Box::new(end));
         }
         match &subject.id {
             Some(id) if claim.approved => Ok(Account { id: id.clone(), identifiers: vec![id.clone()] }),
             _ => {
-                let mut end = Verdicted { next: Next::Held(HoldReason::Approval), ..end };
+                let mut end = Ending { next: Next::Held(HoldReason::Approval), ..end };
                 end.report.message = format!(
                     "the account could not be read, so it is not known whether it is protected ({}); \
                      approve with its account_id, or cancel",
                     end.report.message
                 );
-                Err(end)
+                Err(Box::new(end))
             }
         }
     }
 
     /// Makes the call and says what it amounts to.
-    pub(super) async fn revoke(&self, claim: &Claim, account: &Account, now: Timestamp) -> Verdicted {
+    pub(super) async fn revoke(&self, claim: &Claim, account: &Account, now: Timestamp) -> Ending {
         let end = match self.provider.revoke(account, &claim.request).await {
             Ok(Some(revocation)) => {
                 let next = Next::Done(revocation.outcome);
                 let message = format!("the provider ended the sessions: {}", revocation.outcome);
-                Verdicted { revocation: Some(revocation), ..Verdicted::new(next, AttemptClass::Ok, message) }
+                Ending { revocation: Some(revocation), ..Ending::new(next, AttemptClass::Ok, message) }
             }
             Ok(None) => self.absent(claim, Absence::Sessions, now),
             Err(error) => {
                 let end = self.failed(claim, &error, now).await;
                 // Without an answer the call may have worked; the next one is a repeat.
                 let answer_unknown = matches!(error, ProviderError::Unavailable(_)) && end.report.status.is_none();
-                Verdicted { answer_unknown, ..end }
+                Ending { answer_unknown, ..end }
             }
         };
         end.with(account)
     }
 
     /// Absence is believed at the second look.
-    fn absent(&self, claim: &Claim, what: Absence, now: Timestamp) -> Verdicted {
+    fn absent(&self, claim: &Claim, what: Absence, now: Timestamp) -> Ending {
         let (outcome, missing) = match what {
             Absence::Account => (Outcome::UnknownAccount, "no account by this name"),
             Absence::Sessions => (Outcome::NothingToRevoke, "none of the given sessions"),
         };
         if claim.absences == 0 {
             let next = Next::LookAgain { due_at: now + self.look_after };
-            return Verdicted::new(next, AttemptClass::Absent, format!("{missing} was found; a second look follows"));
+            return Ending::new(next, AttemptClass::Absent, format!("{missing} was found; a second look follows"));
         }
-        Verdicted::new(Next::Done(outcome), AttemptClass::Absent, format!("{missing} was found in two looks"))
+        Ending::new(Next::Done(outcome), AttemptClass::Absent, format!("{missing} was found in two looks"))
     }
 
-    async fn failed(&self, claim: &Claim, error: &ProviderError, now: Timestamp) -> Verdicted {
+    async fn failed(&self, claim: &Claim, error: &ProviderError, now: Timestamp) -> Ending {
         let next = match self.retry.settle(claim, error.disposition(), now) {
             Some(next) => next,
             None => self.ask_check(claim, now).await,
@@ -180,7 +181,7 @@ impl Context<'_> {
         if next == Next::Dead(DeadReason::Exhausted) {
             report.message = format!("gave up after {:?}; last: {}", self.retry.give_up_after, report.message);
         }
-        Verdicted { report, ..Verdicted::new(next, error.class(), String::new()) }
+        Ending { report, ..Ending::new(next, error.class(), String::new()) }
     }
 
     /// A 403 while our credential works is about this job; otherwise it is about us.

@@ -23,7 +23,7 @@ use crate::policy::Policy;
 use crate::provider::Provider;
 use crate::store::{Bound, ClaimRequest, JobStore, StoreError};
 use crate::telemetry::{Metrics, SubjectDigest};
-use attempt::{Context, Verdicted};
+use attempt::{Context, Ending};
 pub use lease::{LEASE, LEASE_MARGIN};
 use lease::{Lease, Leases};
 use probe::Probes;
@@ -198,7 +198,7 @@ impl Shared {
     }
 
     /// `None`: the store has settled it already.
-    async fn attempt(&self, station: &Station, claim: &Claim, lease: &Lease) -> Option<Verdicted> {
+    async fn attempt(&self, station: &Station, claim: &Claim, lease: &Lease) -> Option<Ending> {
         let context = Context {
             provider: station.provider.as_ref(),
             guardrails: self.policy.guardrails(),
@@ -207,26 +207,26 @@ impl Shared {
             dry_run: station.dry_run,
         };
         let account = tokio::select! {
-            () = self.lifecycle.aborting() => return Some(Verdicted::released("given back by the shutdown")),
+            () = self.lifecycle.aborting() => return Some(Ending::released("given back by the shutdown")),
             found = context.find_account(claim, self.clock.steady()) => match found {
                 Ok(account) => account,
-                Err(end) => return Some(end),
+                Err(end) => return Some(*end),
             }
         };
         if !lease.has_room(self.clock.steady(), station.timeout) {
-            return Some(Verdicted::released("too little of the lease was left for the call"));
+            return Some(Ending::released("too little of the lease was left for the call"));
         }
         if let Some(end) = self.bind(claim, &account).await {
             return end;
         }
         tokio::select! {
-            () = self.lifecycle.aborting() => Some(Verdicted::cut_off()),
+            () = self.lifecycle.aborting() => Some(Ending::cut_off()),
             end = context.revoke(claim, &account, self.clock.steady()) => Some(end),
         }
     }
 
     /// `None`: the call may be made. Otherwise how the attempt ends; inner `None` where the store has settled it.
-    async fn bind(&self, claim: &Claim, account: &Account) -> Option<Option<Verdicted>> {
+    async fn bind(&self, claim: &Claim, account: &Account) -> Option<Option<Ending>> {
         match self.store.bind(claim, account).await {
             Ok(Bound::Proceed) => None,
             Ok(Bound::Merged(into)) => {
@@ -238,7 +238,7 @@ impl Shared {
                 tracing::warn!(job.id = %claim.job, job.attempt = claim.attempt, "lost the lease before the call");
                 Some(None)
             }
-            Err(error) => Some(Some(Verdicted::released(&error.to_string()))),
+            Err(error) => Some(Some(Ending::released(&error.to_string()))),
         }
     }
 

@@ -34,7 +34,7 @@ const STAGES: &[(&str, &[&str])] = &[
     ("store", &["audit", "clock", "domain", "settings"]),
     ("worker", &["clock", "domain", "lifecycle", "policy", "provider", "settings", "store"]),
     ("provider", &["clock", "domain", "settings"]),
-    ("admin", &["clock", "domain", "ingest", "policy", "provider", "settings", "store"]),
+    ("admin", &["audit", "clock", "domain", "ingest", "policy", "provider", "settings", "store"]),
     (
         "cli",
         &[

@@ -1,8 +1,10 @@
 //! One binary for every integration test.
 
+mod kill;
 mod layering;
 mod pipeline;
 mod policy;
+mod process;
 mod sandbox_okta;
 mod testapp;
 mod verify;
