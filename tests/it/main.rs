@@ -10,3 +10,4 @@ mod testapp;
 mod verify;
 mod verify_altered;
 mod verify_settings;
+mod webhook;

@@ -1,0 +1,246 @@
+//! The table of answers, row by row, and senders who mean no good.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use serde_json::{Value, json};
+use sever::clock::Clock;
+use sever::domain::{JobState, SourceName};
+use sever::store::Operations;
+use sever::verify::Signer;
+
+use crate::process::Server;
+use crate::testapp::{Answer, CONFIG, TestApp, by_email, signing, stolen, uuid};
+
+fn with_source(lines: &str) -> String {
+    CONFIG.replace("providers:", &format!("{lines}\nproviders:"))
+}
+
+fn signed(app: &TestApp, body: &[u8], at: jiff::Timestamp) -> Vec<(header::HeaderName, header::HeaderValue)> {
+    let _ = app;
+    Signer::new(&signing()).expect("a signer").sign(&uuid(), at, body).expect("signed")
+}
+
+fn problem(answer: &Answer) -> &str {
+    assert_eq!(answer.headers[header::CONTENT_TYPE], "application/problem+json", "{}", answer.body);
+    assert_eq!(answer.body["status"], answer.status.as_u16());
+    answer.body["type"].as_str().expect("a type")
+}
+
+#[tokio::test]
+async fn refusals_of_every_signature_look_the_same() {
+    let app = TestApp::start().await;
+    let body = by_email("edr-1", "ana@example.com").to_string().into_bytes();
+    let now = app.clock.now();
+    let good = || signed(&app, &body, now);
+    let without = |name: &str| good().into_iter().filter(|(header, _)| header != name).collect::<Vec<_>>();
+    let altered = |name: &'static str, value: &'static str| {
+        let mut headers = without(name);
+        headers.push((header::HeaderName::from_static(name), header::HeaderValue::from_static(value)));
+        headers
+    };
+    let hour = Duration::from_secs(3600);
+    let mut other_body = body.clone();
+    other_body[10] ^= 1;
+    let cases = [
+        ("missing_header", Vec::new(), &body),
+        ("missing_header", without("webhook-id"), &body),
+        ("signature_mismatch", good(), &other_body),
+        ("unknown_version", altered("webhook-signature", "v9,AAAA"), &body),
+        ("timestamp_stale", signed(&app, &body, now - hour), &body),
+        ("timestamp_future", signed(&app, &body, now + hour), &body),
+    ];
+    let mut seen = Vec::new();
+    for (reason, headers, body) in cases {
+        let answer = app.post("edr", headers, body.clone()).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{reason}");
+        assert_eq!(problem(&answer), "urn:sever:problem:not-authenticated");
+        seen.push(answer.body.clone());
+        let source: SourceName = "edr".parse().expect("a name");
+        let refusals = app.app.intake.refusals().of(&source);
+        assert_eq!(refusals[0].reason, reason, "the operator can read why");
+        assert_eq!(refusals[0].peer.as_deref(), Some("203.0.113.9"));
+    }
+    seen.dedup();
+    assert_eq!(seen.len(), 1, "the sender can not: {seen:#?}");
+    assert!(app.jobs(None).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_known_alert_in_quarantine_is_kept_listed_and_answered_422() {
+    let app = TestApp::start().await;
+    let mut alert = by_email("edr-1", "ana@example.com");
+    alert["subjcts"] = json!([]);
+    let answer = app.deliver(alert).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(problem(&answer), "urn:sever:problem:quarantined");
+    let kept = app.app.store.quarantine(None, 10).await.expect("a list").items;
+    assert_eq!(kept.len(), 1);
+    assert!(kept[0].reason.contains("subjcts"), "the path is named: {}", kept[0].reason);
+    assert_eq!(app.audit().await, ["quarantined"]);
+}
+
+#[tokio::test]
+async fn a_sender_that_punishes_a_4xx_gets_202_for_what_is_kept() {
+    let app = TestApp::with(&with_source("    on_undecodable: 202")).await;
+    let answer = app.deliver(json!({"not": "an alert"})).await;
+    assert_eq!((answer.status, &answer.body["status"]), (StatusCode::ACCEPTED, &json!("quarantined")));
+}
+
+#[tokio::test]
+async fn a_rule_that_fails_puts_the_delivery_aside_and_the_others_act() {
+    let rule = "  - {name: broken, when: 'alert.attributes.score > 5', revoke: [{provider: okta}]}\nguardrails:";
+    let app = TestApp::with(&CONFIG.replace("guardrails:", rule)).await;
+    let ana = app.person("ana@example.com", 1);
+    let answer = app.deliver(by_email("edr-1", "ana@example.com")).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.body);
+    app.drain().await;
+    assert_eq!(app.okta().sessions_of(&ana.id), 0, "the other rule acted");
+    let kept = app.app.store.quarantine(None, 10).await.expect("a list").items;
+    assert!(kept[0].reason.contains("broken"), "{}", kept[0].reason);
+
+    // Mended, the delivery is planned again, and what was done is not done again.
+    let app = app.restart_with(CONFIG).await;
+    let actor = sever::audit::Actor::operator("oncall");
+    let stored = app.app.store.delivery(kept[0].id, actor.clone()).await.expect("read").expect("there");
+    let admission = app.app.intake.plan_again(&stored).expect("planned");
+    let receipt = app.app.store.replay(kept[0].id, admission, actor).await.expect("replayed");
+    assert_eq!(receipt.alerts[0].jobs.len(), 1);
+    app.drain().await;
+    assert_eq!(app.okta().revocations_of(&ana.id), 1);
+    assert!(app.app.store.quarantine(None, 10).await.expect("a list").items.is_empty());
+}
+
+#[tokio::test]
+async fn no_rule_matching_is_told_with_the_reason() {
+    let app = TestApp::start().await;
+    let mut alert = by_email("edr-1", "ana@example.com");
+    alert["severity"] = "low".into();
+    let answer = app.deliver(alert).await;
+    assert_eq!((answer.status, &answer.body["status"]), (StatusCode::ACCEPTED, &json!("ignored")));
+    let skipped = &answer.body["alerts"][0]["skipped"][0];
+    assert_eq!(skipped["rule"], "stolen session");
+    assert!(skipped["reason"].as_str().is_some_and(|reason| reason.contains("severity")), "{skipped}");
+}
+
+#[tokio::test]
+async fn method_size_type_and_source_have_their_own_answers() {
+    let app = TestApp::with(&with_source("    webhook: {max_body: 2KiB}")).await;
+    let get = app.send(Request::get("/v1/alerts/edr").body(Body::empty()).expect("a request")).await;
+    assert_eq!((get.status, problem(&get)), (StatusCode::METHOD_NOT_ALLOWED, "urn:sever:problem:method-not-allowed"));
+    assert_eq!(get.headers[header::ALLOW], "POST");
+
+    let unknown = app.post("nobody", Vec::new(), b"{}".to_vec()).await;
+    assert_eq!((unknown.status, problem(&unknown)), (StatusCode::NOT_FOUND, "urn:sever:problem:unknown-source"));
+
+    let large = app.post("edr", Vec::new(), vec![b' '; 2049]).await;
+    assert_eq!((large.status, problem(&large)), (StatusCode::PAYLOAD_TOO_LARGE, "urn:sever:problem:too-large"));
+
+    let form = Request::post("/v1/alerts/edr")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Body::from("payload=%7B%7D"))
+        .expect("a request");
+    let form = app.send(form).await;
+    assert_eq!(form.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    assert_eq!(problem(&form), "urn:sever:problem:unsupported-type");
+}
+
+#[tokio::test]
+async fn the_limit_of_a_source_counts_authentic_deliveries_only() {
+    let app = TestApp::with(&with_source("    limit: 3/1m")).await;
+    for _ in 0..50 {
+        app.post("edr", Vec::new(), b"{}".to_vec()).await;
+    }
+    for number in 0..3 {
+        app.deliver(by_email(&format!("edr-{number}"), "ana@example.com")).await.assert_accepted();
+    }
+    let over = app.deliver(by_email("edr-9", "ana@example.com")).await;
+    assert_eq!((over.status, problem(&over)), (StatusCode::TOO_MANY_REQUESTS, "urn:sever:problem:too-many"));
+    let wait: u64 = over.headers[header::RETRY_AFTER].to_str().expect("text").parse().expect("seconds");
+    app.clock.advance(Duration::from_secs(wait));
+    app.deliver(by_email("edr-9", "ana@example.com")).await.assert_accepted();
+}
+
+#[tokio::test]
+async fn forged_deliveries_of_one_peer_are_limited_and_honest_ones_are_not() {
+    let app = TestApp::start().await;
+    let mut limited = 0;
+    for _ in 0..100 {
+        let answer = app.post("edr", Vec::new(), b"{}".to_vec()).await;
+        limited += usize::from(answer.status == StatusCode::TOO_MANY_REQUESTS);
+    }
+    assert!(limited >= 75, "{limited} of 100 were limited");
+    app.deliver(by_email("edr-1", "ana@example.com")).await.assert_accepted();
+}
+
+#[tokio::test]
+async fn an_alert_older_than_max_age_is_stale() {
+    let app = TestApp::with(&with_source("    max_age: 1h")).await;
+    let mut alert = by_email("edr-1", "ana@example.com");
+    alert["occurred_at"] = "2026-11-21T20:59:00Z".into();
+    assert_eq!(app.deliver(alert).await.status, StatusCode::UNAUTHORIZED);
+    app.deliver(by_email("edr-2", "ana@example.com")).await.assert_accepted();
+}
+
+#[tokio::test]
+async fn many_subjects_make_many_jobs_in_one_delivery() {
+    let app = TestApp::start().await;
+    let people: Vec<_> = (0..100).map(|number| app.person(&format!("p{number}@example.com"), 1)).collect();
+    let subjects: Vec<Value> = people.iter().map(|person| json!({"email": person.email})).collect();
+    app.deliver(stolen("edr-1", subjects.into())).await.assert_accepted();
+    app.drain().await;
+    assert!(people.iter().all(|person| app.okta().sessions_of(&person.id) == 0));
+    assert_eq!(app.jobs(Some(JobState::Done)).await.len(), 100);
+}
+
+/// A server in a process of its own, with short patience.
+fn impatient() -> (tempfile::TempDir, Server) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let listen = "listen: {address: 127.0.0.1:0, max_connections: 16, header_timeout: 1s, body_timeout: 1s}";
+    let text = CONFIG.replace("listen: 127.0.0.1:0", listen).replace("{okta}", "http://127.0.0.1:9");
+    let file = folder.path().join("sever.yaml");
+    std::fs::write(&file, text.replace("{dir}", folder.path().to_str().expect("a path"))).expect("written");
+    let server = Server::start(&file).expect("it starts");
+    (folder, server)
+}
+
+/// What comes back until the other side closes, within a few seconds.
+fn rest_of(mut stream: TcpStream) -> String {
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    let mut text = Vec::new();
+    let _ = stream.read_to_end(&mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[test]
+fn a_slow_head_and_a_slow_body_are_cut_off() {
+    let (_folder, server) = impatient();
+    let mut slow_head = TcpStream::connect(server.alerts).expect("connected");
+    slow_head.write_all(b"POST /v1/alerts/edr HTTP/1.1\r\nhost: x\r\nx-slow: ").expect("written");
+    assert!(!rest_of(slow_head).contains(" 202 "), "closed, with or without an answer");
+
+    let mut slow_body = TcpStream::connect(server.alerts).expect("connected");
+    slow_body.write_all(b"POST /v1/alerts/edr HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{").expect("written");
+    let answer = rest_of(slow_body);
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+#[test]
+fn one_peer_cannot_take_every_connection() {
+    let (_folder, server) = impatient();
+    let held: Vec<TcpStream> = (0..16).filter_map(|_| TcpStream::connect(server.alerts).ok()).collect();
+    std::thread::sleep(Duration::from_millis(200));
+    // A quarter of 16 connections belongs to one peer; the others were closed at once, before a byte was sent.
+    let is_closed = |stream: &&TcpStream| {
+        stream.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
+        match stream.peek(&mut [0; 1]) {
+            Ok(read) => read == 0,
+            Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+        }
+    };
+    let closed = held.iter().filter(is_closed).count();
+    assert_eq!(closed, 12);
+}
