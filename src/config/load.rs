@@ -135,7 +135,7 @@ impl Builder<'_> {
             Ok(tokens) => Some(Some(tokens)),
             Err(found) => {
                 for (path, message) in found {
-                    self.error(&format!("admin.{path}"), message);
+                    self.error(&path, message);
                 }
                 None
             }

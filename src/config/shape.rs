@@ -128,8 +128,9 @@ fn meet<'s>(left: Option<Vec<&'s str>>, right: Option<&Vec<&'s str>>) -> Option<
 impl<'s> Shape<'s> {
     /// Keys that tell alternatives apart, each with the text that it has in this one: `kind: okta`.
     pub(super) fn tags(&self, root: &'s Value) -> Vec<(&'s str, &'s str)> {
-        let constant = |schema: &&'s Value| match shapes(schema, root).first()?.values.as_deref()? {
-            [only] => Some(*only),
+        // A key with several alternatives, such as an enum whose words are documented, tells nothing apart.
+        let constant = |schema: &&'s Value| match shapes(schema, root).as_slice() {
+            [Shape { values: Some(values), .. }] if values.len() == 1 => values.first().copied(),
             _ => None,
         };
         let required = self.properties.iter().filter(|(key, _)| self.required.contains(key));

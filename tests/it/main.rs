@@ -6,6 +6,7 @@ mod pipeline;
 mod policy;
 mod process;
 mod sandbox_okta;
+mod service;
 mod testapp;
 mod verify;
 mod verify_altered;

@@ -27,9 +27,15 @@ pub(crate) fn sever() -> Command {
 impl Server {
     /// Starts it and waits until it listens. `Err`: what it said before it ended.
     pub(crate) fn start(config: &Path) -> Result<Self, String> {
+        Self::start_with(config, &[])
+    }
+
+    /// The same with more in its environment.
+    pub(crate) fn start_with(config: &Path, environment: &[(&str, &str)]) -> Result<Self, String> {
         let mut child = sever()
             .args(["serve", "-c"])
             .arg(config)
+            .envs(environment.iter().copied())
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -54,10 +60,6 @@ impl Server {
                 Err(log.lock().expect("the log").join("\n"))
             }
         }
-    }
-
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
     }
 
     /// kill -9.
