@@ -32,6 +32,10 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Body<T> {
         if !is_json(&parts.headers) {
             return Err(Fault::UnsupportedType);
         }
+        // serde would take a list for an object whose fields it knows the order of.
+        if !bytes.trim_ascii_start().starts_with(b"{") {
+            return Err(Fault::Malformed("the body is not a JSON object; send one, or nothing at all".to_owned()));
+        }
         let mut reader = serde_json::Deserializer::from_slice(&bytes);
         let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| malformed(&error))?;
         reader.end().map_err(|error| Fault::Malformed(format!("the body goes on after its end: {error}")))?;

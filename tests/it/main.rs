@@ -1,5 +1,6 @@
 //! One binary for every integration test.
 
+mod admin;
 mod kill;
 mod layering;
 mod pipeline;
