@@ -117,3 +117,20 @@ impl From<StoreError> for Fault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn our_own_trouble_is_told_without_our_insides() {
+        let response = Fault::from(StoreError::Unavailable("disk I/O error in /var/lib/sever".to_owned()));
+        let (parts, body) = response.into_response().into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        assert_eq!((parts.status, &parts.headers["retry-after"]), (StatusCode::SERVICE_UNAVAILABLE, &5.into()));
+        assert_eq!(parts.headers["content-type"], "application/problem+json");
+        assert!(!String::from_utf8_lossy(&body).contains("/var"), "{body:?}");
+    }
+}

@@ -2,6 +2,7 @@
 
 mod changes;
 mod doors;
+mod logs;
 mod looks;
 mod replays;
 mod settings;
