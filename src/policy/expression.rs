@@ -234,5 +234,4 @@ fn field_name(node: &IdedExpr) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "expression_tests.rs"]
 mod tests;

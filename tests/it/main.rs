@@ -7,6 +7,7 @@ mod pipeline;
 mod policy;
 mod process;
 mod sandbox_okta;
+mod schemas;
 mod service;
 mod testapp;
 mod verify;

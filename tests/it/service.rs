@@ -169,7 +169,7 @@ async fn no_secret_leaves_the_process() {
     said.push(setup.admin(&server, "/v1/status", "wrong-token-wrong-token").await);
     assert!(said.iter().any(|text| text.contains("wrong")), "the quarantine was read");
     said.extend(server.log());
-    assert!(said.len() > 100, "trace says a lot");
+    assert!(said.iter().any(|line| line.contains("attempt ended")), "the log is among what was said");
     let (status, _) = server.terminate();
     assert_eq!(status, Some(0));
     said.push(String::from_utf8_lossy(&check(&setup, &[]).stdout).into_owned());
