@@ -3,6 +3,7 @@
 mod admin;
 mod kill;
 mod layering;
+mod okta_wire;
 mod pipeline;
 mod policy;
 mod process;
