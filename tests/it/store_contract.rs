@@ -1,0 +1,12 @@
+//! What every store promises, tried through its traits alone. Each file's last lines list its tests; a further kind of
+//! store joins by a `Backend` and a line in `contract_tests!`.
+
+mod admit;
+mod audit;
+mod bind;
+mod claim;
+mod operate;
+mod prune;
+mod replay;
+mod settle;
+mod walk;

@@ -1,0 +1,126 @@
+//! What is old goes, and nothing else.
+
+use sever::domain::{JobState, Next, Outcome};
+
+use crate::support::store::{Bench, DAY, Mail, SECOND, contract_tests, name, okta, operator};
+
+async fn finish(bench: &Bench) {
+    for claim in bench.claim("okta", 100).await {
+        bench.settle(&claim, Next::Done(Outcome::Confirmed)).await;
+    }
+}
+
+async fn nothing_open_is_removed(bench: Bench) {
+    let mut open = Vec::new();
+    for (number, next) in
+        [None, Some(Next::Release), Some(Next::Held(sever::domain::HoldReason::Approval))].into_iter().enumerate()
+    {
+        open.push(bench.job(&format!("a{number}"), okta(&format!("p{number}@x"))).await);
+        let claims = bench.claim("okta", 100).await;
+        if let (Some(next), Some(claim)) = (next, claims.last()) {
+            bench.settle(claim, next).await;
+        }
+    }
+    bench.advance(1000 * DAY);
+    bench.prune().await;
+    for job in open {
+        let view = bench.view(job).await;
+        assert!(!view.state.is_final());
+        assert_eq!(view.alert_ids.len(), 1, "its alert is gone");
+        let alert = view.alert_ids[0];
+        assert!(bench.ops().delivery_of(alert, operator()).await.expect("an answer").is_some(), "its delivery is gone");
+    }
+}
+
+async fn each_kind_has_its_own_time(bench: Bench) {
+    let job = bench.job("a", okta("ana@example.com")).await;
+    finish(&bench).await;
+    let ignored = bench.admit(&Mail::new("i").alert("i", [])).await.alerts[0].id;
+    bench.admit(&Mail::new("q").quarantined("no")).await;
+    let kept = async || {
+        (
+            bench.ops().job(job).await.expect("an answer").is_some(),
+            bench.ops().alert(ignored).await.expect("an answer").is_some(),
+            bench.ops().quarantine(None, 10).await.expect("a page").items.len(),
+        )
+    };
+    let table = [(6, (true, true, 1)), (2, (true, false, 1)), (23, (true, false, 0)), (58, (true, false, 0))];
+    for (days, expected) in table {
+        bench.advance(days * DAY);
+        bench.prune().await;
+        assert_eq!(kept().await, expected, "{days} days later");
+    }
+    bench.advance(2 * DAY);
+    bench.prune().await;
+    assert_eq!(kept().await, (false, false, 0));
+    assert!(bench.ops().alerts(None, 10).await.expect("alerts").items.is_empty());
+    let backlog = bench.jobs().backlog().await.expect("a backlog");
+    assert!(backlog.jobs.is_empty() && backlog.quarantine.is_empty(), "{backlog:?}");
+}
+
+async fn a_requeued_job_is_open_again(bench: Bench) {
+    let job = bench.job("a", okta("ana@example.com")).await;
+    finish(&bench).await;
+    bench.advance(91 * DAY);
+    bench.ops().requeue(job, operator(), String::new()).await.expect("requeued");
+    bench.prune().await;
+    assert_eq!(bench.state(job).await, JobState::Queued);
+}
+
+async fn quarantine_shrinks_and_takes_again(bench: Bench) {
+    for id in ["1", "2", "3"] {
+        bench.admit(&Mail::new(id).quarantined("no")).await;
+        bench.advance(SECOND);
+    }
+    bench.advance(30 * DAY - 2 * SECOND);
+    bench.prune().await;
+    let source = "edr".parse().expect("a name");
+    assert_eq!(bench.jobs().backlog().await.expect("a backlog").quarantine, [(source, 2, 16)]);
+    bench.admit(&Mail::new("4").quarantined("no")).await;
+}
+
+async fn guards_go_only_after_their_time(bench: Bench) {
+    let (short, ever) = (Mail::new("short").alert("a", []), Mail::new("ever").alert("b", []).guarded_for_ever());
+    bench.admit(&short).await;
+    bench.admit(&ever).await;
+    bench.advance(600 * SECOND);
+    bench.prune().await;
+    bench.repeat(&short).await;
+    bench.advance(SECOND);
+    bench.prune().await;
+    bench.admit(&short).await;
+    bench.repeat(&ever).await;
+    bench.advance(10_000 * DAY);
+    bench.prune().await;
+    bench.repeat(&ever).await;
+}
+
+async fn a_repeat_of_what_was_pruned_shows_nobody_elses_alerts(bench: Bench) {
+    let mail = Mail::new("ever").alert("a", [okta("ana@example.com")]).guarded_for_ever();
+    bench.admit(&mail).await;
+    finish(&bench).await;
+    bench.advance(91 * DAY);
+    bench.prune().await;
+    bench.admit(&Mail::new("other").alert("b", [okta("ben@example.com")])).await;
+    assert!(bench.repeat(&mail).await.alerts.is_empty());
+    // Another delivery under the same id, for the sender's ids need not be unique.
+    bench.admit(&Mail::new("ever").body(b"else").alert("c", [okta("cleo@example.com")])).await;
+    assert!(bench.repeat(&mail).await.alerts.is_empty());
+}
+
+async fn gates_of_long_ago_are_forgotten_and_closed_ones_stay(bench: Bench) {
+    bench.ops().pause(Some(name("okta")), operator(), String::new()).await.expect("paused");
+    bench.advance(1000 * DAY);
+    bench.prune().await;
+    assert_eq!(bench.jobs().gates().await.expect("gates").len(), 1);
+}
+
+contract_tests!(
+    nothing_open_is_removed,
+    each_kind_has_its_own_time,
+    a_requeued_job_is_open_again,
+    quarantine_shrinks_and_takes_again,
+    guards_go_only_after_their_time,
+    a_repeat_of_what_was_pruned_shows_nobody_elses_alerts,
+    gates_of_long_ago_are_forgotten_and_closed_ones_stay,
+);
