@@ -16,7 +16,7 @@ use crate::store::{
 /// Stores a delivery, unless it was stored before.
 pub(super) fn admit(tx: &mut Tx<'_>, admission: Admission, cap: QuarantineCap) -> Result<Admitted, StoreError> {
     if let Some(delivery) = known_delivery(tx, &admission)? {
-        let alerts = receipts_of(tx, delivery, &admission)?;
+        let alerts = receipts_of(tx, delivery)?;
         return Ok(Admitted::Duplicate(receipt(ReceiptStatus::Duplicate, &admission, alerts)));
     }
     if admission.quarantine.is_some() {
@@ -112,7 +112,8 @@ fn known_delivery(tx: &Tx<'_>, admission: &Admission) -> Result<Option<i64>, Sto
 
 /// Rows are numbered by us, so that alerts can name their delivery before it is written.
 fn next_delivery(tx: &Tx<'_>) -> Result<i64, StoreError> {
-    Ok(tx.sql("SELECT coalesce(max(seq), 0) + 1 FROM deliveries")?.query_row([], |row| row.get(0))?)
+    let sql = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'deliveries'), 0) + 1";
+    Ok(tx.sql(sql)?.query_row([], |row| row.get(0))?)
 }
 
 fn insert_delivery(
@@ -201,6 +202,14 @@ fn find_or_insert_alert(
         .query_row([guard], |row| Ok((row.get(0)?, super::codec::alert_id(row, "id")?)))
         .optional()?;
     if let Some(known) = known {
+        if !alert.jobs.is_empty() {
+            // What made the first job is where the alert came from; a delivery that made none goes earlier.
+            tx.sql(
+                "UPDATE alerts SET delivery = ?2 WHERE seq = ?1
+                 AND NOT EXISTS (SELECT 1 FROM alert_jobs WHERE alert = ?1)",
+            )?
+            .execute(params![known.0, delivery])?;
+        }
         return Ok(known);
     }
     let row = tx
@@ -383,11 +392,10 @@ fn record(
 }
 
 /// What the alerts of a delivery became, for whoever sends it again.
-fn receipts_of(tx: &Tx<'_>, delivery: i64, admission: &Admission) -> Result<Vec<AlertReceipt>, StoreError> {
-    // Row numbers may be used again after pruning; the names tell whether it is still the same delivery.
+fn receipts_of(tx: &Tx<'_>, delivery: i64) -> Result<Vec<AlertReceipt>, StoreError> {
     let rows: Option<Vec<i64>> = tx
-        .sql("SELECT alerts FROM deliveries WHERE seq = ?1 AND source = ?2 AND delivery_id = ?3")?
-        .query_row(params![delivery, admission.source.as_str(), admission.delivery_id], |row| json(row, "alerts"))
+        .sql("SELECT alerts FROM deliveries WHERE seq = ?1")?
+        .query_row([delivery], |row| json(row, "alerts"))
         .optional()?;
     let mut receipts = Vec::new();
     for row in rows.unwrap_or_default() {

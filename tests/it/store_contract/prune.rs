@@ -2,7 +2,7 @@
 
 use sever::domain::{JobState, Next, Outcome};
 
-use crate::support::store::{Bench, DAY, Mail, SECOND, contract_tests, name, okta, operator};
+use crate::support::store::{Bench, DAY, Mail, SECOND, contract_tests, name, okta, operator, settlement};
 
 async fn finish(bench: &Bench) {
     for claim in bench.claim("okta", 100).await {
@@ -101,11 +101,36 @@ async fn a_repeat_of_what_was_pruned_shows_nobody_elses_alerts(bench: Bench) {
     finish(&bench).await;
     bench.advance(91 * DAY);
     bench.prune().await;
-    bench.admit(&Mail::new("other").alert("b", [okta("ben@example.com")])).await;
-    assert!(bench.repeat(&mail).await.alerts.is_empty());
     // Another delivery under the same id, for the sender's ids need not be unique.
     bench.admit(&Mail::new("ever").body(b"else").alert("c", [okta("cleo@example.com")])).await;
+    bench.admit(&Mail::new("other").alert("b", [okta("ben@example.com")])).await;
     assert!(bench.repeat(&mail).await.alerts.is_empty());
+}
+
+async fn the_number_of_what_was_pruned_means_nothing_else(bench: Bench) {
+    let stale_job = bench.job("a", okta("ana@example.com")).await;
+    let stale = bench.claim_one("okta").await;
+    bench.settle(&stale, Next::Done(Outcome::Confirmed)).await;
+    bench.advance(91 * DAY);
+    bench.prune().await;
+    assert!(bench.ops().job(stale_job).await.expect("an answer").is_none());
+    let job = bench.job("b", okta("ben@example.com")).await;
+    bench.claim_one("okta").await;
+    let late = bench.jobs().settle(&stale, settlement(&stale, Next::Done(Outcome::Confirmed))).await;
+    assert!(late.is_err(), "a claim of long ago ended somebody else's job");
+    assert_eq!(bench.state(job).await, JobState::Leased);
+}
+
+async fn an_alert_never_shows_somebody_elses_delivery(bench: Bench) {
+    let alert = bench.admit(&Mail::new("d").alert("a", [])).await.alerts[0].id;
+    bench.admit(&Mail::new("e").through("soc-queue").alert("a", [okta("ana@example.com")])).await;
+    bench.admit(&Mail::new("i").alert("i", [])).await;
+    bench.advance(8 * DAY);
+    bench.prune().await;
+    bench.admit(&Mail::new("f").body(b"about ben").alert("b", [okta("ben@example.com")])).await;
+    let found =
+        bench.ops().delivery_of(alert, operator()).await.expect("an answer").expect("the delivery with the job");
+    assert_eq!(found.delivery_id, "e");
 }
 
 async fn gates_of_long_ago_are_forgotten_and_closed_ones_stay(bench: Bench) {
@@ -122,5 +147,7 @@ contract_tests!(
     quarantine_shrinks_and_takes_again,
     guards_go_only_after_their_time,
     a_repeat_of_what_was_pruned_shows_nobody_elses_alerts,
+    the_number_of_what_was_pruned_means_nothing_else,
+    an_alert_never_shows_somebody_elses_delivery,
     gates_of_long_ago_are_forgotten_and_closed_ones_stay,
 );

@@ -1,7 +1,9 @@
 -- Times are microseconds since 1970, UTC. `steady` ones never jump while a process runs (see clock.rs).
+-- AUTOINCREMENT: the number of a pruned row is never given to another, so that a list, claim or cursor from before
+-- cannot come to mean somebody else.
 
 CREATE TABLE deliveries (
-  seq         INTEGER PRIMARY KEY,
+  seq         INTEGER PRIMARY KEY AUTOINCREMENT,
   source      TEXT    NOT NULL,
   delivery_id TEXT    NOT NULL,          -- the sender's id where it is signed, else a digest
   received_at INTEGER NOT NULL,          -- wall
@@ -23,7 +25,7 @@ CREATE TABLE delivery_guards (
 CREATE INDEX delivery_guards_expiry ON delivery_guards (expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE TABLE alerts (
-  seq         INTEGER PRIMARY KEY,
+  seq         INTEGER PRIMARY KEY AUTOINCREMENT,
   id          BLOB    NOT NULL UNIQUE,
   guard       BLOB    NOT NULL UNIQUE,   -- issuer and the sender's alert id
   issuer      TEXT    NOT NULL,
@@ -47,7 +49,7 @@ CREATE TABLE alert_jobs (
 CREATE INDEX alert_jobs_by_job ON alert_jobs (job);
 
 CREATE TABLE jobs (
-  seq         INTEGER PRIMARY KEY,
+  seq         INTEGER PRIMARY KEY AUTOINCREMENT,
   id          BLOB    NOT NULL UNIQUE,
   provider    TEXT    NOT NULL,
   state       INTEGER NOT NULL,          -- 0 queued, 1 leased, 2 proving, 3 held, 4 done, 5 dead, 6 cancelled
