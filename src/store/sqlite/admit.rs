@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rusqlite::{OptionalExtension, params};
 use serde_json::json;
 
-use super::codec::{alert_guard, job_id, job_key, json, severity, state, to_json, word};
+use super::codec::{alert_guard, job_id, job_key, json, person_key, severity, state, to_json, word};
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
 use crate::domain::{AlertId, JobId, JobState, NewJob, Origin, RevokeRequest};
@@ -290,7 +290,7 @@ fn queued_for(tx: &Tx<'_>, job: &NewJob) -> Result<Option<Queued>, StoreError> {
             "SELECT seq, id, request, rules, severity FROM jobs
              WHERE subject_key = ?1 AND state = 0 AND provider = ?2 AND dry_run = ?3 LIMIT 1",
         )?
-        .query_row(params![job.subject.key(), job.provider.as_str(), job.dry_run], |row| {
+        .query_row(params![person_key(job), job.provider.as_str(), job.dry_run], |row| {
             Ok(Queued {
                 row: row.get("seq")?,
                 id: job_id(row, "id")?,
@@ -348,7 +348,7 @@ fn insert_job(
             (state == JobState::Queued).then_some(tx.steady),
             job.dry_run,
             to_json(&job.subject)?,
-            job.subject.key(),
+            person_key(job),
             request,
             to_json(&job.rules)?,
             hold_reason,

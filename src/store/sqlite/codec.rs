@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use crate::domain::{AlertId, HoldReason, JobId, JobState, NewJob, Origin, Severity};
+use crate::domain::{AlertId, JobId, JobState, NewJob, Origin, Severity, Subject};
 use crate::store::StoreError;
 
 /// A column holds something that this version did not write.
@@ -87,11 +87,18 @@ pub(super) fn alert_guard(issuer: &str, external_id: &str) -> [u8; 16] {
 
 /// The same for the same job of one alert.
 pub(super) fn job_key(job: &NewJob, request: &str) -> [u8; 16] {
-    let provider = job.provider.as_str().as_bytes();
-    let dry_run = [u8::from(job.dry_run)];
-    match &job.origin {
-        // No name is of use at this provider, so what keeps two such people apart is what the alert calls them.
-        Origin::Held(HoldReason::Account, names) => digest(&[provider, names.as_bytes(), request.as_bytes(), &dry_run]),
-        _ => digest(&[provider, &job.subject.key(), request.as_bytes(), &dry_run]),
-    }
+    digest(&[job.provider.as_str().as_bytes(), &person_key(job), request.as_bytes(), &[u8::from(job.dry_run)]])
+}
+
+/// The same for jobs about the same names, exactly as given. Names that merely look alike may be two people, and one of
+/// them would be left out; that two spellings are one account shows when they are resolved.
+pub(super) fn person_key(job: &NewJob) -> [u8; 16] {
+    // Whoever has no name at the provider is held, and only the note says whom the alert meant.
+    let note = match &job.origin {
+        Origin::Held(_, note) if job.subject == Subject::default() => note.as_str(),
+        Origin::Due | Origin::Held(..) | Origin::Dead(..) => "",
+    };
+    let Subject { id, email, username } = &job.subject;
+    let [id, email, username] = [id, email, username].map(|name| name.as_deref().unwrap_or_default().as_bytes());
+    digest(&[id, email, username, note.as_bytes()])
 }

@@ -232,7 +232,30 @@ async fn one_alert_under_an_id_and_an_email_is_two_jobs_until_the_account_is_kno
     assert_eq!(bench.claim(name("okta").as_str(), 10).await.len(), 2);
 }
 
+async fn people_whose_names_fold_to_the_same_are_two_people(bench: Bench) {
+    let pair = ["max@strasse.example", "max@straße.example"];
+    let receipt = bench.admit(&Mail::new("d").alert("a", pair.map(okta))).await;
+    assert_ne!(receipt.alerts[0].jobs[0].id, receipt.alerts[0].jobs[1].id, "one of them keeps every session");
+    let first = bench.job("b", okta(pair[0])).await;
+    let second = bench.job("c", okta(pair[1])).await;
+    assert_ne!(first, second);
+}
+
+async fn people_without_a_name_at_the_provider_are_not_one_person(bench: Bench) {
+    let nameless = |names: &str| {
+        let note = format!("the alert gives {names}, which names nobody at okta");
+        at("okta", Subject::default()).origin(Origin::Held(HoldReason::Account, note))
+    };
+    let both = [nameless("ids.slack W1"), nameless("ids.slack W2")];
+    let receipt = bench.admit(&Mail::new("d").alert("a", both.clone())).await;
+    assert_ne!(receipt.alerts[0].jobs[0].id, receipt.alerts[0].jobs[1].id, "the second person was left out");
+    let again = bench.admit(&Mail::new("e").through("soc-queue").alert("a", both)).await;
+    assert_eq!(again.alerts[0].jobs, receipt.alerts[0].jobs);
+}
+
 contract_tests!(
+    people_whose_names_fold_to_the_same_are_two_people,
+    people_without_a_name_at_the_provider_are_not_one_person,
     a_new_delivery_becomes_jobs,
     an_exact_repeat_tells_the_jobs_as_they_are_now,
     a_known_delivery_id_with_another_body_is_another_delivery,

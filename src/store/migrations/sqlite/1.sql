@@ -42,7 +42,7 @@ CREATE TABLE alerts (
 
 CREATE TABLE alert_jobs (
   alert INTEGER NOT NULL,
-  key   BLOB    NOT NULL,                -- provider, subject, scope, dry run
+  key   BLOB    NOT NULL,                -- provider, names exactly as given, scope, dry run
   job   INTEGER NOT NULL,
   PRIMARY KEY (alert, key)
 ) WITHOUT ROWID;
@@ -64,7 +64,7 @@ CREATE TABLE jobs (
   dry_run     INTEGER NOT NULL,
   approved    INTEGER NOT NULL DEFAULT 0,
   subject     TEXT    NOT NULL,
-  subject_key BLOB    NOT NULL,
+  subject_key BLOB    NOT NULL,          -- the names exactly as given
   request     TEXT    NOT NULL,
   rules       TEXT    NOT NULL,
   account_id  TEXT,
