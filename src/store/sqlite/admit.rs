@@ -303,18 +303,22 @@ fn queued_for(tx: &Tx<'_>, job: &NewJob) -> Result<Option<Queued>, StoreError> {
     Ok(found)
 }
 
-/// The queued job takes the higher severity and the earlier due time, and does what both ask.
+/// The queued job takes the higher severity and the earlier due time, and does what both ask. It starts its looks anew,
+/// for a second look that comes too soon after the first proves no absence; and the new alert gets its full time.
 fn absorb(tx: &mut Tx<'_>, queued: Queued, alert: AlertId, job: &NewJob) -> Result<(i64, JobReceipt), StoreError> {
     let mut rules = queued.rules;
     rules.extend(job.rules.iter().filter(|rule| !rules.contains(rule)).cloned().collect::<Vec<_>>());
-    tx.sql("UPDATE jobs SET severity = ?2, due_at = min(due_at, ?3), request = ?4, rules = ?5 WHERE seq = ?1")?
-        .execute(params![
-            queued.row,
-            queued.severity.max(job.severity.rank()),
-            tx.steady,
-            to_json(&queued.request.union(job.request.clone()))?,
-            to_json(&rules)?,
-        ])?;
+    tx.sql(
+        "UPDATE jobs SET severity = ?2, due_at = min(due_at, ?3), request = ?4, rules = ?5, absences = 0,
+         created_at = ?3, held_total = 0 WHERE seq = ?1",
+    )?
+    .execute(params![
+        queued.row,
+        queued.severity.max(job.severity.rank()),
+        tx.steady,
+        to_json(&queued.request.union(job.request.clone()))?,
+        to_json(&rules)?,
+    ])?;
     tx.record(AuditEvent::Absorbed, Some(queued.id), Some(alert), &Actor::system(), "{}")?;
     tx.wake();
     let (provider, subject) = (job.provider.clone(), job.subject.clone());

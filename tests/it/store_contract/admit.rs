@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sever::domain::{DeadReason, HoldReason, JobState, Next, Origin, Outcome, Scope, ScopeKind, Severity, Subject};
 use sever::store::{Admitted, ReceiptStatus, StoreError};
 
-use crate::support::store::{Bench, Changed, Mail, SECOND, at, contract_tests, name, okta, okta_id, sessions};
+use crate::support::store::{Bench, Changed, DAY, Mail, SECOND, at, contract_tests, name, okta, okta_id, sessions};
 
 async fn a_new_delivery_becomes_jobs(bench: Bench) {
     let slack = at("slack", Subject { username: Some("ana".to_owned()), ..Subject::default() });
@@ -253,7 +253,26 @@ async fn people_without_a_name_at_the_provider_are_not_one_person(bench: Bench) 
     assert_eq!(again.alerts[0].jobs, receipt.alerts[0].jobs);
 }
 
+async fn an_absorbed_alert_makes_no_second_look_come_early(bench: Bench) {
+    bench.job("a", okta("ana@example.com")).await;
+    let claim = bench.claim_one("okta").await;
+    bench.settle(&claim, Next::LookAgain { due_at: bench.now() + 2 * SECOND }).await;
+    bench.job("b", okta("ana@example.com")).await;
+    let claim = bench.claim_one("okta").await;
+    assert_eq!(claim.absences, 0, "two looks at one instant would be taken for proof");
+}
+
+async fn an_absorbed_alert_has_its_full_time(bench: Bench) {
+    bench.job("a", okta("ana@example.com")).await;
+    bench.advance(DAY - SECOND);
+    bench.job("b", okta("ana@example.com")).await;
+    let claim = bench.claim_one("okta").await;
+    assert_eq!(claim.created_at, bench.now(), "given up a second after the alert came");
+}
+
 contract_tests!(
+    an_absorbed_alert_makes_no_second_look_come_early,
+    an_absorbed_alert_has_its_full_time,
     people_whose_names_fold_to_the_same_are_two_people,
     people_without_a_name_at_the_provider_are_not_one_person,
     a_new_delivery_becomes_jobs,
