@@ -43,7 +43,7 @@ pub(super) fn requeue(tx: &mut Tx<'_>, job: JobId, actor: &Actor, reason: &str) 
     tx.sql(
         "UPDATE jobs SET state = 0, due_at = ?2, created_at = ?2, failures = 0, absences = 0, held_since = NULL,
          held_total = 0, finished_at = NULL, outcome = NULL, hold_reason = NULL, dead_reason = NULL,
-         merged_into = NULL, note = NULL WHERE seq = ?1",
+         merged_into = NULL, note = NULL, result = NULL, account_id = chosen_id, insisted = 1 WHERE seq = ?1",
     )?
     .execute(params![found.row, tx.steady])?;
     moved(tx, &found, job, JobState::Queued, AuditEvent::Requeued, actor, json!({"reason": reason}))
@@ -78,6 +78,7 @@ pub(super) fn approve(
     }
     tx.sql(
         "UPDATE jobs SET state = 0, due_at = ?2, approved = 1, chosen_id = coalesce(?3, chosen_id),
+         account_id = coalesce(?3, account_id),
          hold_reason = NULL, held_total = held_total + ?2 - coalesce(held_since, ?2), held_since = NULL
          WHERE seq = ?1",
     )?

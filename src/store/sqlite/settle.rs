@@ -21,27 +21,44 @@ struct Candidate {
     call_open: bool,
 }
 
+impl Candidate {
+    /// Whether it does everything that `request` asks.
+    fn covers(&self, request: &RevokeRequest) -> bool {
+        let both = self.request.clone().union(request.clone());
+        self.request.scope.covers(&request.scope)
+            && both.oauth_tokens == self.request.oauth_tokens
+            && both.forget_devices == self.request.forget_devices
+    }
+}
+
 struct Ours {
     id: JobId,
     provider: ProviderName,
     request: RevokeRequest,
     dry_run: bool,
+    insisted: bool,
 }
 
 /// Records the account just before the call, unless another job does the same for it.
 pub(super) fn bind(tx: &mut Tx<'_>, row: i64, fence: u32, account: &str) -> Result<Bound, StoreError> {
     let ours = ours(tx, row, fence)?;
-    for other in others(tx, row, account, &ours)? {
-        let same_alert = shares_alert(tx, row, other.row)?;
-        if same_alert && other.request.scope.covers(&ours.request.scope) {
+    if !ours.insisted {
+        let done = done_for_our_alerts(tx, row, account, &ours)?;
+        if let Some(other) = done.iter().find(|other| other.covers(&ours.request)) {
+            return merge(tx, row, &ours, other, account);
+        }
+    }
+    for other in open_for(tx, row, account, &ours)? {
+        if other.state == JobState::Queued {
+            widen(tx, row, &ours, &other)?;
+            return merge(tx, row, &ours, &other, account);
+        }
+        let same_alert = !ours.insisted && shares_alert(tx, row, other.row)?;
+        if same_alert && other.covers(&ours.request) {
             return merge(tx, row, &ours, &other, account);
         }
         if other.state == JobState::Leased && other.call_open {
             return postpone(tx, row, &ours);
-        }
-        if other.state == JobState::Queued {
-            widen(tx, row, &ours, &other)?;
-            return merge(tx, row, &ours, &other, account);
         }
     }
     tx.sql("UPDATE jobs SET account_id = ?2, repeated = repeated + call_open, call_open = 1 WHERE seq = ?1")?
@@ -49,26 +66,50 @@ pub(super) fn bind(tx: &mut Tx<'_>, row: i64, fence: u32, account: &str) -> Resu
     Ok(Bound::Proceed)
 }
 
+/// A lease that is over may be another's at any moment: no call is begun under it.
 fn ours(tx: &Tx<'_>, row: i64, fence: u32) -> Result<Ours, StoreError> {
-    tx.sql("SELECT id, provider, request, dry_run FROM jobs WHERE seq = ?1 AND attempts = ?2 AND state = 1")?
-        .query_row(params![row, fence], |row| {
-            Ok(Ours {
-                id: job_id(row, "id")?,
-                provider: word(row, "provider")?,
-                request: json(row, "request")?,
-                dry_run: row.get("dry_run")?,
-            })
+    tx.sql(
+        "SELECT id, provider, request, dry_run, insisted FROM jobs
+         WHERE seq = ?1 AND attempts = ?2 AND state = 1 AND lease_until > ?3",
+    )?
+    .query_row(params![row, fence, tx.steady], |row| {
+        Ok(Ours {
+            id: job_id(row, "id")?,
+            provider: word(row, "provider")?,
+            request: json(row, "request")?,
+            dry_run: row.get("dry_run")?,
+            insisted: row.get("insisted")?,
         })
-        .optional()?
-        .ok_or(StoreError::LeaseLost)
+    })
+    .optional()?
+    .ok_or(StoreError::LeaseLost)
 }
 
-/// Jobs that were resolved to the same account and did not fail.
-fn others(tx: &Tx<'_>, row: i64, account: &str, ours: &Ours) -> Result<Vec<Candidate>, StoreError> {
-    let mut statement = tx.sql(
-        "SELECT seq, id, state, request, call_open FROM jobs WHERE account_id = ?1 AND provider = ?2
-         AND dry_run = ?3 AND seq <> ?4 AND state NOT IN (5, 6) ORDER BY seq DESC LIMIT 1000",
-    )?;
+/// Jobs that ended well for this account and one of our alerts. One that sent nothing ended nothing.
+fn done_for_our_alerts(tx: &Tx<'_>, row: i64, account: &str, ours: &Ours) -> Result<Vec<Candidate>, StoreError> {
+    let sql = "SELECT seq, id, state, request, call_open FROM jobs WHERE account_id = ?1 AND state = 4
+               AND provider = ?2 AND dry_run = ?3 AND seq <> ?4 AND outcome <> 'dry_run'
+               AND EXISTS (SELECT 1 FROM alert_jobs a JOIN alert_jobs b ON a.alert = b.alert
+                           WHERE a.job = ?4 AND b.job = jobs.seq)
+               ORDER BY seq DESC";
+    candidates(tx, sql, row, account, ours)
+}
+
+/// Jobs for this account that are still to end.
+fn open_for(tx: &Tx<'_>, row: i64, account: &str, ours: &Ours) -> Result<Vec<Candidate>, StoreError> {
+    let sql = "SELECT seq, id, state, request, call_open FROM jobs WHERE account_id = ?1 AND state IN (0, 1, 2, 3)
+               AND provider = ?2 AND dry_run = ?3 AND seq <> ?4 ORDER BY seq DESC";
+    candidates(tx, sql, row, account, ours)
+}
+
+fn candidates(
+    tx: &Tx<'_>,
+    sql: &'static str,
+    row: i64,
+    account: &str,
+    ours: &Ours,
+) -> Result<Vec<Candidate>, StoreError> {
+    let mut statement = tx.sql(sql)?;
     let read = |row: &Row<'_>| {
         Ok(Candidate {
             row: row.get("seq")?,
@@ -88,14 +129,20 @@ fn shares_alert(tx: &Tx<'_>, one: i64, other: i64) -> Result<bool, StoreError> {
     Ok(tx.sql(sql)?.query_row([one, other], |row| row.get(0))?)
 }
 
-/// The other one is still to make its call: it takes over our alerts and does what both ask.
-fn widen(tx: &Tx<'_>, row: i64, ours: &Ours, other: &Candidate) -> Result<(), StoreError> {
+/// The other one is still to make its call: it takes over our alerts and does what both ask, now, with the looks and
+/// the time that the younger of the two has left.
+fn widen(tx: &mut Tx<'_>, row: i64, ours: &Ours, other: &Candidate) -> Result<(), StoreError> {
     let request = other.request.clone().union(ours.request.clone());
     tx.sql(
-        "UPDATE jobs SET request = ?2, due_at = min(due_at, ?3),
-         severity = max(severity, (SELECT severity FROM jobs WHERE seq = ?4)) WHERE seq = ?1",
+        "UPDATE jobs SET request = ?2, due_at = min(jobs.due_at, ?3), severity = max(jobs.severity, o.severity),
+         absences = 0, created_at = max(jobs.created_at, o.created_at),
+         held_total = CASE WHEN o.created_at > jobs.created_at THEN o.held_total ELSE jobs.held_total END,
+         insisted = max(jobs.insisted, o.insisted)
+         FROM (SELECT * FROM jobs WHERE seq = ?4) AS o WHERE jobs.seq = ?1",
     )?
     .execute(params![other.row, to_json(&request)?, tx.steady, row])?;
+    let detail = json!({"job": ours.id}).to_string();
+    tx.record(AuditEvent::Absorbed, Some(other.id), None, &Actor::system(), &detail)?;
     Ok(())
 }
 

@@ -1,9 +1,14 @@
 //! Jobs that turn out to be about one account: one call at a time, and one call per alert.
 
-use sever::domain::{DeadReason, JobState, Next, Outcome, Scope, ScopeKind, Severity, Subject};
-use sever::store::Bound;
+use sever::domain::{
+    DeadReason, HoldReason, JobState, NewJob, Next, Outcome, Scope, ScopeKind, Settlement, Severity, Subject,
+};
+use sever::store::{Bound, StoreError};
 
-use crate::support::store::{Bench, Changed, LEASE, Mail, SECOND, at, contract_tests, okta, okta_id, sessions};
+use crate::support::store::{
+    Bench, Changed, HOUR, LEASE, Mail, SECOND, account, at, contract_tests, okta, okta_id, operator, sessions,
+    settlement,
+};
 
 async fn one_call_per_account_is_in_flight(bench: Bench) {
     let (first, second) = (bench.job("a", okta("ana@example.com")).await, bench.job("b", okta_id("00u1")).await);
@@ -101,7 +106,99 @@ async fn a_queued_job_takes_over_alerts_scope_and_severity(bench: Bench) {
     assert_eq!(bench.claim("okta", 10).await.len(), 1);
 }
 
+async fn a_done_job_that_sent_nothing_stands_for_nothing(bench: Bench) {
+    bench.job("a", okta("ana@example.com")).await;
+    let claim = bench.claim_one("okta").await;
+    let dry = Settlement { account: Some(account("00u1")), ..settlement(&claim, Next::Done(Outcome::DryRun)) };
+    bench.jobs().settle(&claim, dry).await.expect("settled");
+    bench.admit(&Mail::new("e").alert("a", [okta_id("00u1")])).await;
+    let claim = bench.claim_one("okta").await;
+    assert_eq!(bench.bind(&claim, "00u1").await, Bound::Proceed, "a dry run was taken for a revocation");
+}
+
+async fn a_job_that_leaves_tokens_alive_does_not_cover_one_that_ends_them(bench: Bench) {
+    let with_tokens = |mut job: NewJob| {
+        job.request.oauth_tokens = Some(true);
+        job
+    };
+    bench.admit(&Mail::new("d").alert("a", [okta("ana@example.com"), with_tokens(okta_id("00u1"))])).await;
+    let claims = bench.claim("okta", 2).await;
+    assert_eq!(bench.bind(&claims[0], "00u1").await, Bound::Proceed);
+    assert_eq!(bench.bind(&claims[1], "00u1").await, Bound::Busy, "the tokens would have stayed");
+    bench.settle(&claims[0], Next::Done(Outcome::Confirmed)).await;
+    bench.advance(SECOND);
+    let claim = bench.claim_one("okta").await;
+    assert_eq!(bench.bind(&claim, "00u1").await, Bound::Proceed);
+}
+
+async fn merging_into_a_waiting_job_makes_it_due_now(bench: Bench) {
+    bench
+        .admit(&Mail::new("d").alert("a", [okta("ana@example.com"), okta_id("00u1").severity(Severity::Critical)]))
+        .await;
+    let claims = bench.claim("okta", 2).await;
+    let (grave, mild) = (&claims[0], &claims[1]);
+    bench.bind(mild, "00u1").await;
+    bench.settle(mild, Next::Retry { due_at: bench.now() + HOUR, failed: true }).await;
+    assert_eq!(bench.bind(grave, "00u1").await, Bound::Merged(mild.job));
+    let view = bench.view(mild.job).await;
+    assert_eq!((view.due_at, view.severity), (Some(bench.now()), Severity::Critical), "one that could call now waits");
+    assert_eq!(bench.story(mild.job).await.last().map(String::as_str), Some("absorbed"));
+}
+
+async fn nothing_merges_into_a_job_that_was_given_another_account(bench: Bench) {
+    let job = bench.job("a", okta("ana@example.com")).await;
+    let claim = bench.claim_one("okta").await;
+    let held = Settlement { account: Some(account("00u1")), ..settlement(&claim, Next::Held(HoldReason::Approval)) };
+    bench.jobs().settle(&claim, held).await.expect("settled");
+    bench.ops().approve(job, operator(), Some("00u2".to_owned()), String::new()).await.expect("approved");
+    bench.job("b", okta_id("00u1").severity(Severity::Critical)).await;
+    let claim = bench.claim_one("okta").await;
+    assert_eq!(bench.bind(&claim, "00u1").await, Bound::Proceed, "the job it would join acts on another account");
+}
+
+async fn a_requeued_job_is_not_taken_for_done(bench: Bench) {
+    bench.job("a", okta("ana@example.com").scope(Scope::Web)).await;
+    let claim = bench.claim_one("okta").await;
+    bench.bind(&claim, "00u1").await;
+    bench.settle(&claim, Next::Done(Outcome::Confirmed)).await;
+    bench.admit(&Mail::new("e").alert("a", [okta("ana@example.com")])).await;
+    let all = bench.claim_one("okta").await;
+    bench.bind(&all, "00u1").await;
+    bench.settle(&all, Next::Done(Outcome::Confirmed)).await;
+    bench.ops().requeue(claim.job, operator(), "they are back".to_owned()).await.expect("requeued");
+    let claim = bench.claim_one("okta").await;
+    assert_eq!(bench.bind(&claim, "00u1").await, Bound::Proceed, "an operator asked for it again");
+}
+
+async fn no_call_begins_under_a_lease_that_is_over(bench: Bench) {
+    bench.job("a", okta("ana@example.com")).await;
+    let claim = bench.claim_one("okta").await;
+    bench.advance(LEASE);
+    assert!(matches!(bench.jobs().bind(&claim, &account("00u1")).await, Err(StoreError::LeaseLost)));
+}
+
+async fn a_call_in_flight_is_found_behind_any_number_of_finished_jobs(bench: Bench) {
+    bench.job("long", okta("ana@example.com")).await;
+    let long = bench.claim_one("okta").await;
+    bench.bind(&long, "00u1").await;
+    bench.admit(&Mail::new("d").alert("d", (0..1001).map(|number| okta(&format!("p{number}@x"))))).await;
+    for claim in bench.claim("okta", 2000).await {
+        let end = Settlement { account: Some(account("00u1")), ..settlement(&claim, Next::Done(Outcome::Confirmed)) };
+        bench.jobs().settle(&claim, end).await.expect("settled");
+    }
+    bench.job("e", okta_id("00u1")).await;
+    let claim = bench.claim_one("okta").await;
+    assert_eq!(bench.bind(&claim, "00u1").await, Bound::Busy);
+}
+
 contract_tests!(
+    a_done_job_that_sent_nothing_stands_for_nothing,
+    a_job_that_leaves_tokens_alive_does_not_cover_one_that_ends_them,
+    merging_into_a_waiting_job_makes_it_due_now,
+    nothing_merges_into_a_job_that_was_given_another_account,
+    a_requeued_job_is_not_taken_for_done,
+    no_call_begins_under_a_lease_that_is_over,
+    a_call_in_flight_is_found_behind_any_number_of_finished_jobs,
     one_call_per_account_is_in_flight,
     an_account_whose_caller_lost_its_lease_is_still_busy,
     other_accounts_providers_and_dry_runs_do_not_wait,

@@ -63,6 +63,7 @@ CREATE TABLE jobs (
   repeated    INTEGER NOT NULL DEFAULT 0, -- calls made although an earlier one may have been answered
   dry_run     INTEGER NOT NULL,
   approved    INTEGER NOT NULL DEFAULT 0,
+  insisted    INTEGER NOT NULL DEFAULT 0, -- requeued by an operator: what was done before does not stand for it
   subject     TEXT    NOT NULL,
   subject_key BLOB    NOT NULL,          -- the names exactly as given
   request     TEXT    NOT NULL,
@@ -87,7 +88,7 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_due ON jobs (provider, severity, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX jobs_lease ON jobs (provider, lease_until) WHERE lease_until IS NOT NULL;
 CREATE INDEX jobs_open ON jobs (subject_key) WHERE state = 0;
-CREATE INDEX jobs_account ON jobs (account_id) WHERE account_id IS NOT NULL;
+CREATE INDEX jobs_account ON jobs (account_id, state) WHERE account_id IS NOT NULL;
 CREATE INDEX jobs_held ON jobs (provider, hold_reason) WHERE state = 3;
 CREATE INDEX jobs_dead ON jobs (seq) WHERE state = 5;
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
