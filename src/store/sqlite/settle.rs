@@ -61,8 +61,8 @@ pub(super) fn bind(tx: &mut Tx<'_>, row: i64, fence: u32, account: &str) -> Resu
             return postpone(tx, row, &ours);
         }
     }
-    tx.sql("UPDATE jobs SET account_id = ?2, repeated = repeated + call_open, call_open = 1 WHERE seq = ?1")?
-        .execute(params![row, account])?;
+    tx.sql("UPDATE jobs SET account_id = ?2, repeated = repeated + (call_open > 0), call_open = ?3 WHERE seq = ?1")?
+        .execute(params![row, account, fence])?;
     Ok(Bound::Proceed)
 }
 
@@ -184,7 +184,7 @@ struct Change<'a> {
     outcome: Option<&'a str>,
 }
 
-/// Ends an attempt, if it is still the latest.
+/// Ends an attempt, if it is still the latest. An answer to its own call says nothing about an earlier one's.
 pub(super) fn settle(tx: &mut Tx<'_>, row: i64, fence: u32, settlement: &Settlement) -> Result<(), StoreError> {
     let (to, event, change) = change_of(tx, settlement.next);
     let (job, provider) = update(tx, row, fence, settlement, to, &change)?;
@@ -240,7 +240,7 @@ fn update(
         "UPDATE jobs SET state = ?3, due_at = ?4, lease_until = NULL, failures = failures + ?5,
          absences = CASE WHEN ?6 THEN absences + 1 ELSE absences END, hold_reason = ?7, dead_reason = ?8,
          outcome = ?9, result = coalesce(?10, result), account_id = coalesce(?11, account_id), note = ?12,
-         held_since = ?13, finished_at = ?14, call_open = CASE WHEN ?15 THEN call_open ELSE 0 END
+         held_since = ?13, finished_at = ?14, call_open = CASE WHEN call_open = ?2 AND NOT ?15 THEN 0 ELSE call_open END
          WHERE seq = ?1 AND attempts = ?2 AND state = 1 RETURNING id, provider",
     )?
     .query_row(

@@ -129,7 +129,23 @@ async fn a_call_without_an_answer_survives_a_crash(mut bench: Bench) {
     assert_eq!(bench.view(job).await.repeated, 2);
 }
 
+async fn a_call_without_an_answer_is_not_forgotten_by_an_attempt_that_made_none(bench: Bench) {
+    let job = bench.job("a", okta("ana@example.com")).await;
+    let claim = bench.claim_one("okta").await;
+    bench.bind(&claim, "00u1").await;
+    let unknown = Next::Retry { due_at: bench.now(), failed: true };
+    let end = Settlement { answer_unknown: true, ..settlement(&claim, unknown) };
+    bench.jobs().settle(&claim, end).await.expect("settled");
+    let claim = bench.claim_one("okta").await;
+    bench.settle(&claim, Next::Release).await;
+    let claim = bench.claim_one("okta").await;
+    assert!(claim.call_open);
+    bench.bind(&claim, "00u1").await;
+    assert_eq!(bench.view(job).await.repeated, 1, "a repeat that nobody is told of");
+}
+
 contract_tests!(
+    a_call_without_an_answer_is_not_forgotten_by_an_attempt_that_made_none,
     a_stale_end_changes_nothing,
     a_late_end_counts_as_long_as_nobody_else_began,
     each_end_leaves_the_job_as_it_says,

@@ -59,7 +59,7 @@ CREATE TABLE jobs (
   attempts    INTEGER NOT NULL DEFAULT 0,
   failures    INTEGER NOT NULL DEFAULT 0,
   absences    INTEGER NOT NULL DEFAULT 0,
-  call_open   INTEGER NOT NULL DEFAULT 0, -- a call was begun whose answer is not recorded
+  call_open   INTEGER NOT NULL DEFAULT 0, -- the attempt that began a call whose answer is not recorded; 0: none
   repeated    INTEGER NOT NULL DEFAULT 0, -- calls made although an earlier one may have been answered
   dry_run     INTEGER NOT NULL,
   approved    INTEGER NOT NULL DEFAULT 0,
