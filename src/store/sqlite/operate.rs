@@ -3,10 +3,10 @@
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::json;
 
-use super::codec::{json, state, time_at, word};
+use super::codec::{json, optional_word, state, time_at, word};
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
-use crate::domain::{AlertId, HoldReason, JobId, JobState, ProviderName};
+use crate::domain::{AlertId, HoldReason, JobId, JobState, ProviderName, check_identifier};
 use crate::store::{DeliveryStatus, StoreError, StoredDelivery};
 
 struct Found {
@@ -14,11 +14,26 @@ struct Found {
     state: JobState,
     provider: ProviderName,
     gated: bool,
+    /// Also of a cancelled job: what it waited for then.
+    hold_reason: Option<HoldReason>,
+    merged_into: Option<[u8; 16]>,
+}
+
+impl Found {
+    fn awaits_consent(&self) -> bool {
+        match self.hold_reason {
+            Some(HoldReason::Approval | HoldReason::Budget) => true,
+            Some(HoldReason::Credential | HoldReason::Misconfigured | HoldReason::Account | HoldReason::Paused) => {
+                false
+            }
+            None => false,
+        }
+    }
 }
 
 fn find(tx: &Tx<'_>, job: JobId) -> Result<Found, StoreError> {
     tx.sql(
-        "SELECT seq, state, provider, EXISTS (SELECT 1 FROM gates WHERE opened_at IS NULL
+        "SELECT seq, state, provider, hold_reason, merged_into, EXISTS (SELECT 1 FROM gates WHERE opened_at IS NULL
          AND gates.provider IN (jobs.provider, '')) AS gated FROM jobs WHERE id = ?1",
     )?
     .query_row([job.0.into_bytes()], |row| {
@@ -27,26 +42,43 @@ fn find(tx: &Tx<'_>, job: JobId) -> Result<Found, StoreError> {
             state: state(row, "state")?,
             provider: word(row, "provider")?,
             gated: row.get("gated")?,
+            hold_reason: optional_word(row, "hold_reason")?,
+            merged_into: row.get("merged_into")?,
         })
     })
     .optional()?
     .ok_or(StoreError::NotFound("job"))
 }
 
-/// Makes a job due now, as if new.
+/// Makes a job due now, as if new. What waits for a person's consent is not let go by this, nor by way of cancelling it.
 pub(super) fn requeue(tx: &mut Tx<'_>, job: JobId, actor: &Actor, reason: &str) -> Result<(), StoreError> {
     let found = find(tx, job)?;
     match found.state {
-        JobState::Held | JobState::Done | JobState::Dead | JobState::Cancelled => {}
+        JobState::Done | JobState::Dead => {}
+        JobState::Held if found.awaits_consent() => return Err(not_agreed_to(&found)),
+        JobState::Cancelled if found.merged_into.is_some() => return Err(done_elsewhere(&found)),
+        JobState::Cancelled if found.awaits_consent() => return hold_again(tx, &found, job, actor, reason),
+        JobState::Held | JobState::Cancelled => {}
         JobState::Queued | JobState::Leased | JobState::Proving => return Err(still_working(&found)),
     }
     tx.sql(
         "UPDATE jobs SET state = 0, due_at = ?2, created_at = ?2, failures = 0, absences = 0, held_since = NULL,
-         held_total = 0, finished_at = NULL, outcome = NULL, hold_reason = NULL, dead_reason = NULL,
-         merged_into = NULL, note = NULL, result = NULL, account_id = chosen_id, insisted = 1 WHERE seq = ?1",
+         held_total = 0, finished_at = NULL, outcome = NULL, hold_reason = NULL, dead_reason = NULL, note = NULL,
+         result = NULL, account_id = chosen_id, insisted = 1 WHERE seq = ?1",
     )?
     .execute(params![found.row, tx.steady])?;
     moved(tx, &found, job, JobState::Queued, AuditEvent::Requeued, actor, json!({"reason": reason}))
+}
+
+/// Cancelled while it waited for consent: it waits again.
+fn hold_again(tx: &mut Tx<'_>, found: &Found, job: JobId, actor: &Actor, reason: &str) -> Result<(), StoreError> {
+    tx.sql(
+        "UPDATE jobs SET state = 3, held_since = ?2, finished_at = NULL, insisted = 1,
+         note = 'requeued after it was cancelled; nobody has agreed to it yet' WHERE seq = ?1",
+    )?
+    .execute(params![found.row, tx.steady])?;
+    let detail = json!({"reason": reason, "hold_reason": found.hold_reason});
+    moved(tx, found, job, JobState::Held, AuditEvent::Requeued, actor, detail)
 }
 
 /// Ends a job that no worker holds.
@@ -59,7 +91,7 @@ pub(super) fn cancel(tx: &mut Tx<'_>, job: JobId, actor: &Actor, reason: &str) -
             return Err(StoreError::Conflict(format!("the job is {} already", found.state)));
         }
     }
-    tx.sql("UPDATE jobs SET state = 6, due_at = NULL, hold_reason = NULL, finished_at = ?2, note = ?3 WHERE seq = ?1")?
+    tx.sql("UPDATE jobs SET state = 6, due_at = NULL, finished_at = ?2, note = ?3 WHERE seq = ?1")?
         .execute(params![found.row, tx.now.as_microsecond(), format!("cancelled: {reason}")])?;
     moved(tx, &found, job, JobState::Cancelled, AuditEvent::Cancelled, actor, json!({"reason": reason}))
 }
@@ -76,6 +108,9 @@ pub(super) fn approve(
     if found.state != JobState::Held {
         return Err(not_held(&found));
     }
+    if let Some(Err(error)) = account_id.map(check_identifier) {
+        return Err(StoreError::Conflict(format!("the account_id {error}")));
+    }
     tx.sql(
         "UPDATE jobs SET state = 0, due_at = ?2, approved = 1, chosen_id = coalesce(?3, chosen_id),
          account_id = coalesce(?3, account_id),
@@ -87,9 +122,20 @@ pub(super) fn approve(
     moved(tx, &found, job, JobState::Queued, AuditEvent::Approved, actor, detail)
 }
 
+fn not_agreed_to(found: &Found) -> StoreError {
+    let reason = found.hold_reason.map_or("", HoldReason::as_str);
+    StoreError::Conflict(format!("the job is held: {reason}; approve it or cancel it"))
+}
+
+fn done_elsewhere(found: &Found) -> StoreError {
+    let into = found.merged_into.map(|id| JobId(uuid::Uuid::from_bytes(id)).to_string()).unwrap_or_default();
+    StoreError::Conflict(format!("the job is cancelled because {into} does its work; requeue that one"))
+}
+
 fn still_working(found: &Found) -> StoreError {
     let mend = match found.state {
         JobState::Leased => "; an attempt is running, try again in a moment",
+        JobState::Queued if found.gated => "; all jobs of its provider wait, and it goes on when they do",
         _ => "; it is worked on without being asked",
     };
     StoreError::Conflict(format!("the job is {}{mend}", found.state))

@@ -179,7 +179,12 @@ fn job_view(db: &Connection, row: &Row<'_>, gates: &[GateView]) -> rusqlite::Res
         id: job_id(row, "id")?,
         state: if gate.is_some() { JobState::Held } else { stored },
         outcome: optional_word(row, "outcome")?,
-        hold_reason: gate.map(|gate| gate.reason).map_or_else(|| optional_word(row, "hold_reason"), |r| Ok(Some(r)))?,
+        hold_reason: match gate {
+            Some(gate) => Some(gate.reason),
+            // A cancelled job keeps what it waited for, in case it is requeued.
+            None if stored == JobState::Held => optional_word(row, "hold_reason")?,
+            None => None,
+        },
         dead_reason: optional_word(row, "dead_reason")?,
         note: gate.map(|gate| gate.note.clone()).map_or_else(|| row.get("note"), |note| Ok(Some(note)))?,
         subject: json(row, "subject")?,

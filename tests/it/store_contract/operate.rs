@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use sever::domain::{DeadReason, HoldReason, JobId, JobState, Next, Origin, Outcome};
+use sever::domain::{DeadReason, HoldReason, JobId, JobState, Next, Origin, Outcome, Revocation, Settlement};
 use sever::store::{JobFilter, StoreError};
 
-use crate::support::store::{Bench, Changed, HOUR, SECOND, contract_tests, name, okta, operator};
+use crate::support::store::{
+    Bench, Changed, HOUR, Mail, SECOND, contract_tests, name, okta, okta_id, operator, settlement,
+};
 
 /// A job in the wanted state.
 async fn job_in(bench: &Bench, number: usize, state: JobState) -> JobId {
@@ -206,7 +208,7 @@ async fn every_listing_pages_without_gaps_or_repeats(bench: Bench) {
 async fn quarantine_pages_without_gaps_or_repeats(bench: Bench) {
     for source in ["s1", "s2", "s3"] {
         for id in ["1", "2", "3"] {
-            bench.admit(&crate::support::store::Mail::new(id).through(source).quarantined("no")).await;
+            bench.admit(&Mail::new(id).through(source).quarantined("no")).await;
         }
     }
     let (mut seen, mut cursor) = (Vec::new(), None);
@@ -222,7 +224,71 @@ async fn quarantine_pages_without_gaps_or_repeats(bench: Bench) {
     assert!(seen.windows(2).all(|pair| pair[0] > pair[1]), "newest first: {seen:?}");
 }
 
+async fn requeueing_is_no_way_around_an_approval(bench: Bench) {
+    for (number, reason) in [HoldReason::Approval, HoldReason::Budget].into_iter().enumerate() {
+        let origin = Origin::Held(reason, "a rule asks".to_owned());
+        let job = bench.job(&format!("a{number}"), okta(&format!("p{number}@x")).origin(origin)).await;
+        let answer = bench.ops().requeue(job, operator(), String::new()).await;
+        assert!(matches!(answer, Err(StoreError::Conflict(message)) if message.contains("approve")));
+        bench.ops().cancel(job, operator(), String::new()).await.expect("cancelled");
+        assert_eq!(bench.view(job).await.hold_reason, None);
+        bench.ops().requeue(job, operator(), String::new()).await.expect("requeued");
+        let view = bench.view(job).await;
+        assert_eq!(
+            (view.state, view.hold_reason),
+            (JobState::Held, Some(reason)),
+            "cancelled and requeued past consent"
+        );
+        assert!(bench.claim("okta", 10).await.is_empty());
+        bench.ops().approve(job, operator(), None, String::new()).await.expect("approved");
+        assert_eq!(bench.claim_one("okta").await.job, job);
+    }
+}
+
+async fn a_merged_job_names_the_one_to_requeue(bench: Bench) {
+    bench.admit(&Mail::new("d").alert("a", [okta("ana@example.com"), okta_id("00u1")])).await;
+    let claims = bench.claim("okta", 2).await;
+    bench.bind(&claims[0], "00u1").await;
+    bench.bind(&claims[1], "00u1").await;
+    let answer = bench.ops().requeue(claims[1].job, operator(), String::new()).await;
+    let into = claims[0].job.to_string();
+    assert!(matches!(answer, Err(StoreError::Conflict(message)) if message.contains(&into)));
+}
+
+async fn a_requeued_job_shows_no_result_of_its_former_life(bench: Bench) {
+    let job = bench.job("a", okta("ana@example.com")).await;
+    let claim = bench.claim_one("okta").await;
+    let revocation = Revocation { outcome: Outcome::Confirmed, sessions_ended: Some(3), survives: Vec::new() };
+    let end = Settlement { revocation: Some(revocation), ..settlement(&claim, Next::Done(Outcome::Confirmed)) };
+    bench.jobs().settle(&claim, end).await.expect("settled");
+    bench.ops().requeue(job, operator(), String::new()).await.expect("requeued");
+    let claim = bench.claim_one("okta").await;
+    bench.settle(&claim, Next::Dead(DeadReason::Refused)).await;
+    assert_eq!(bench.view(job).await.sessions_ended, None);
+}
+
+async fn an_account_that_is_nobodys_is_not_approved(bench: Bench) {
+    let job = job_in(&bench, 0, JobState::Held).await;
+    for nobody in ["", "..", "me"] {
+        let answer = bench.ops().approve(job, operator(), Some(nobody.to_owned()), String::new()).await;
+        assert!(matches!(answer, Err(StoreError::Conflict(_))), "{nobody:?}");
+    }
+    assert_eq!(bench.state(job).await, JobState::Held);
+}
+
+async fn a_gated_job_that_is_requeued_says_what_it_waits_for(bench: Bench) {
+    let job = bench.job("a", okta("ana@example.com")).await;
+    bench.ops().pause(Some(name("okta")), operator(), String::new()).await.expect("paused");
+    let answer = bench.ops().requeue(job, operator(), String::new()).await;
+    assert!(matches!(answer, Err(StoreError::Conflict(message)) if message.contains("provider wait")));
+}
+
 contract_tests!(
+    requeueing_is_no_way_around_an_approval,
+    a_merged_job_names_the_one_to_requeue,
+    a_requeued_job_shows_no_result_of_its_former_life,
+    an_account_that_is_nobodys_is_not_approved,
+    a_gated_job_that_is_requeued_says_what_it_waits_for,
     requeue_is_for_what_rests,
     cancel_is_for_what_nobody_works_on,
     approve_is_for_what_is_held,
