@@ -85,7 +85,8 @@ fn lease(tx: &mut Tx<'_>, row: i64, from: JobState, lease: Duration) -> Result<C
              RETURNING *",
         )?
         .query_row(params![row, until], read_claim)?;
-    claim.held += time_behind_gates(tx, &claim)?;
+    let behind = time_behind_gates(tx, claim.provider.as_str(), claim.created_at.as_microsecond())?;
+    claim.held += Duration::from_micros(u64::try_from(behind).unwrap_or(0));
     tx.count(claim.provider.as_str(), Some(from), Some(JobState::Leased));
     let detail = json!({"attempt": claim.attempt, "provider": claim.provider}).to_string();
     tx.record(AuditEvent::Claimed, Some(claim.job), None, &Actor::system(), &detail)?;
@@ -117,15 +118,23 @@ fn read_claim(row: &Row<'_>) -> rusqlite::Result<Claim> {
     })
 }
 
-/// A provider that was closed to everyone has not used up the job's time.
-fn time_behind_gates(tx: &Tx<'_>, claim: &Claim) -> Result<Duration, StoreError> {
-    let waited: i64 = tx
-        .sql(
-            "SELECT coalesce(sum(coalesce(opened_at, ?3) - max(closed_at, ?2)), 0) FROM gates
-             WHERE provider IN (?1, '') AND coalesce(opened_at, ?3) > ?2",
-        )?
-        .query_row(params![claim.provider.as_str(), claim.created_at.as_microsecond(), tx.steady], |row| row.get(0))?;
-    Ok(Duration::from_micros(u64::try_from(waited).unwrap_or(0)))
+/// How much of the time since `from` the provider was closed to everyone, which used up none of a job's time. Gates
+/// overlap: an hour behind two of them is one hour.
+pub(super) fn time_behind_gates(tx: &Tx<'_>, provider: &str, from: i64) -> Result<i64, StoreError> {
+    let mut statement = tx.sql(
+        "SELECT max(closed_at, ?2) AS began, opened_at AS ended FROM gates
+         WHERE opened_at > ?2 AND provider IN (?1, '')
+         UNION ALL SELECT max(closed_at, ?2), ?3 FROM gates WHERE opened_at IS NULL AND provider IN (?1, '')
+         ORDER BY began",
+    )?;
+    let mut rows = statement.query(params![provider, from, tx.steady])?;
+    let (mut behind, mut counted_to) = (0, from);
+    while let Some(row) = rows.next()? {
+        let (began, ended): (i64, i64) = (row.get("began")?, row.get("ended")?);
+        behind += (ended - began.max(counted_to)).max(0);
+        counted_to = counted_to.max(ended);
+    }
+    Ok(behind)
 }
 
 /// How far a lost attempt got is not known; its place in the job's story says so.

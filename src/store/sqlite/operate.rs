@@ -111,13 +111,18 @@ pub(super) fn approve(
     if let Some(Err(error)) = account_id.map(check_identifier) {
         return Err(StoreError::Conflict(format!("the account_id {error}")));
     }
+    let held_since: Option<i64> =
+        tx.sql("SELECT held_since FROM jobs WHERE seq = ?1")?.query_row([found.row], |row| row.get(0))?;
+    let held_since = held_since.unwrap_or(tx.steady);
+    // The time that it was behind a gate as well is counted there.
+    let behind = super::claim::time_behind_gates(tx, found.provider.as_str(), held_since)?;
     tx.sql(
         "UPDATE jobs SET state = 0, due_at = ?2, approved = 1, chosen_id = coalesce(?3, chosen_id),
          account_id = coalesce(?3, account_id),
-         hold_reason = NULL, held_total = held_total + ?2 - coalesce(held_since, ?2), held_since = NULL
+         hold_reason = NULL, held_total = held_total + ?4, held_since = NULL
          WHERE seq = ?1",
     )?
-    .execute(params![found.row, tx.steady, account_id])?;
+    .execute(params![found.row, tx.steady, account_id, (tx.steady - held_since - behind).max(0)])?;
     let detail = json!({"reason": reason, "account_id": account_id});
     moved(tx, &found, job, JobState::Queued, AuditEvent::Approved, actor, detail)
 }

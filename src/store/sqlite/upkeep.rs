@@ -21,11 +21,12 @@ pub(super) fn prune(tx: &mut Tx<'_>, retention: &Retention) -> Result<u64, Store
     let quarantined = prune_quarantine(tx, before(tx, retention.quarantine))?;
     let jobs = prune_jobs(tx, before(tx, retention.jobs))?;
     let accepted = prune_accepted(tx, before(tx, retention.jobs))?;
+    let gates = prune_gates(tx, tx.steady.saturating_sub(micros(retention.jobs)))?;
     if ignored + quarantined + jobs + accepted > 0 {
         let detail = json!({"ignored": ignored, "quarantined": quarantined, "jobs": jobs, "accepted": accepted});
         tx.record(AuditEvent::Pruned, None, None, &Actor::system(), &detail.to_string())?;
     }
-    Ok(guards + ignored + quarantined + jobs + accepted)
+    Ok(guards + ignored + quarantined + jobs + accepted + gates)
 }
 
 fn before(tx: &Tx<'_>, age: Duration) -> i64 {
@@ -37,6 +38,13 @@ fn prune_guards(tx: &Tx<'_>) -> Result<u64, StoreError> {
     let sql = "DELETE FROM delivery_guards WHERE key IN
                (SELECT key FROM delivery_guards WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)";
     Ok(tx.sql(sql)?.execute(params![tx.now.as_microsecond(), BATCH])? as u64)
+}
+
+/// Spans of long ago: a job that is older still and open has been held by a person's delay, which is counted with it.
+fn prune_gates(tx: &Tx<'_>, before: i64) -> Result<u64, StoreError> {
+    let sql = "DELETE FROM gates WHERE seq IN
+               (SELECT seq FROM gates WHERE opened_at < ?1 ORDER BY opened_at LIMIT ?2)";
+    Ok(tx.sql(sql)?.execute(params![before, BATCH])? as u64)
 }
 
 fn prune_ignored(tx: &Tx<'_>, before: i64) -> Result<u64, StoreError> {

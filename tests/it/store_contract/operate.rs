@@ -283,7 +283,21 @@ async fn a_gated_job_that_is_requeued_says_what_it_waits_for(bench: Bench) {
     assert!(matches!(answer, Err(StoreError::Conflict(message)) if message.contains("provider wait")));
 }
 
+async fn an_hour_behind_two_gates_and_in_a_hold_is_one_hour(bench: Bench) {
+    let origin = Origin::Held(HoldReason::Approval, "a rule asks".to_owned());
+    let job = bench.job("a", okta("ana@example.com").origin(origin)).await;
+    bench.ops().pause(None, operator(), String::new()).await.expect("paused");
+    bench.ops().pause(Some(name("okta")), operator(), String::new()).await.expect("paused");
+    bench.advance(HOUR);
+    bench.ops().approve(job, operator(), None, String::new()).await.expect("approved");
+    bench.ops().resume(None, operator()).await.expect("resumed");
+    bench.ops().resume(Some(name("okta")), operator()).await.expect("resumed");
+    bench.advance(HOUR);
+    assert_eq!(bench.claim_one("okta").await.held, HOUR);
+}
+
 contract_tests!(
+    an_hour_behind_two_gates_and_in_a_hold_is_one_hour,
     requeueing_is_no_way_around_an_approval,
     a_merged_job_names_the_one_to_requeue,
     a_requeued_job_shows_no_result_of_its_former_life,

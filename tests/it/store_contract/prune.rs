@@ -134,9 +134,14 @@ async fn an_alert_never_shows_somebody_elses_delivery(bench: Bench) {
 }
 
 async fn gates_of_long_ago_are_forgotten_and_closed_ones_stay(bench: Bench) {
+    for _ in 0..10 {
+        bench.ops().pause(Some(name("okta")), operator(), String::new()).await.expect("paused");
+        bench.advance(SECOND);
+        bench.ops().resume(Some(name("okta")), operator()).await.expect("resumed");
+    }
     bench.ops().pause(Some(name("okta")), operator(), String::new()).await.expect("paused");
     bench.advance(1000 * DAY);
-    bench.prune().await;
+    assert_eq!(bench.prune().await, 10);
     assert_eq!(bench.jobs().gates().await.expect("gates").len(), 1);
 }
 

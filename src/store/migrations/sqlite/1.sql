@@ -114,8 +114,8 @@ CREATE TABLE quarantine_sizes (
   bytes   INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- A provider that waits; an empty name means all of them. Closed spans stay for as long as jobs do: time that a job
--- spent behind one does not count towards give_up_after.
+-- A provider that waits; an empty name means all of them. Closed spans stay for as long as finished jobs do: time that a
+-- job spent behind one does not count towards give_up_after.
 CREATE TABLE gates (
   seq       INTEGER PRIMARY KEY,
   provider  TEXT    NOT NULL,
@@ -125,6 +125,7 @@ CREATE TABLE gates (
   opened_at INTEGER                      -- steady; NULL while closed
 );
 CREATE UNIQUE INDEX gates_closed ON gates (provider, reason) WHERE opened_at IS NULL;
+CREATE INDEX gates_opened ON gates (opened_at) WHERE opened_at IS NOT NULL;
 
 CREATE TABLE audit (
   seq    INTEGER PRIMARY KEY,
