@@ -1,6 +1,7 @@
 //! A delivery, its alerts and their jobs, all or nothing.
 
 use bytes::Bytes;
+use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, params};
 use serde_json::json;
 
@@ -43,9 +44,9 @@ pub(super) fn replay(
     actor: &Actor,
     cap: QuarantineCap,
 ) -> Result<Receipt, StoreError> {
-    let before: i64 = tx
-        .sql("SELECT status FROM deliveries WHERE seq = ?1")?
-        .query_row([delivery], |row| row.get(0))
+    let (before, known): (i64, Vec<i64>) = tx
+        .sql("SELECT status, alerts FROM deliveries WHERE seq = ?1")?
+        .query_row([delivery], |row| Ok((row.get("status")?, json(row, "alerts")?)))
         .optional()?
         .ok_or(StoreError::NotFound("delivery"))?;
     let was_kept = before == DeliveryStatus::Quarantined as i64;
@@ -54,7 +55,11 @@ pub(super) fn replay(
         (false, true) => reserve_quarantine(tx, &admission, cap)?,
         (true, true) | (false, false) => {}
     }
-    let (rows, alerts) = store_alerts(tx, delivery, &admission)?;
+    let (mut rows, alerts) = store_alerts(tx, delivery, &admission)?;
+    // What it once said stays its own, or it would outlive it.
+    rows.extend(known);
+    rows.sort_unstable();
+    rows.dedup();
     let status = status_of(&admission, &alerts);
     tx.sql("UPDATE deliveries SET status = ?2, reason = ?3, alerts = ?4 WHERE seq = ?1")?.execute(params![
         delivery,
@@ -174,11 +179,10 @@ fn store_alerts(
     let mut receipts = Vec::with_capacity(admission.alerts.len());
     for planned in &admission.alerts {
         let (row, id) = find_or_insert_alert(tx, delivery, admission, planned)?;
-        let jobs = planned
-            .jobs
-            .iter()
-            .map(|job| store_job(tx, (row, id), admission, planned, job))
-            .collect::<Result<_, _>>()?;
+        let mut jobs = Vec::with_capacity(planned.jobs.len());
+        for job in &planned.jobs {
+            jobs.extend(store_job(tx, (row, id), admission, planned, job)?);
+        }
         rows.push(row);
         receipts.push(AlertReceipt {
             id,
@@ -234,18 +238,19 @@ fn find_or_insert_alert(
     Ok((row, alert.id))
 }
 
-/// The job of this alert: the one it has already, a queued one that takes it in, or a new one.
+/// The job of this alert: the one it has already, a queued one that takes it in, or a new one. `None`: it had one that
+/// ended so long ago that it was pruned.
 fn store_job(
     tx: &mut Tx<'_>,
     alert: (i64, AlertId),
     admission: &Admission,
     planned: &PlannedAlert,
     job: &NewJob,
-) -> Result<JobReceipt, StoreError> {
+) -> Result<Option<JobReceipt>, StoreError> {
     let request = to_json(&job.request)?;
     let key = job_key(job, &request);
-    if let Some(receipt) = job_of_alert(tx, alert.0, key)? {
-        return Ok(receipt);
+    if let Some(known) = job_of_alert(tx, alert.0, key)? {
+        return Ok(known);
     }
     let absorbing = if job.origin == Origin::Due { queued_for(tx, job)? } else { None };
     let (row, receipt) = match absorbing {
@@ -253,16 +258,20 @@ fn store_job(
         None => insert_job(tx, alert.1, admission, planned, job, &request)?,
     };
     tx.sql("INSERT INTO alert_jobs (alert, key, job) VALUES (?1, ?2, ?3)")?.execute(params![alert.0, key, row])?;
-    Ok(receipt)
+    Ok(Some(receipt))
 }
 
-fn job_of_alert(tx: &Tx<'_>, alert: i64, key: [u8; 16]) -> Result<Option<JobReceipt>, StoreError> {
+/// `Some(None)`: there was one.
+fn job_of_alert(tx: &Tx<'_>, alert: i64, key: [u8; 16]) -> Result<Option<Option<JobReceipt>>, StoreError> {
     let found = tx
         .sql(
-            "SELECT jobs.id, provider, subject, state FROM alert_jobs JOIN jobs ON jobs.seq = alert_jobs.job
+            "SELECT jobs.id, provider, subject, state FROM alert_jobs LEFT JOIN jobs ON jobs.seq = alert_jobs.job
              WHERE alert = ?1 AND key = ?2",
         )?
-        .query_row(params![alert, key], job_receipt)
+        .query_row(params![alert, key], |row| match row.get_ref("id")? {
+            ValueRef::Null => Ok(None),
+            _ => job_receipt(row).map(Some),
+        })
         .optional()?;
     Ok(found)
 }

@@ -85,30 +85,36 @@ fn prune_jobs(tx: &mut Tx<'_>, before: i64) -> Result<u64, StoreError> {
     let rows: Vec<(i64, String, JobState)> =
         tx.sql(sql)?.query_map(params![before, BATCH], read)?.collect::<Result<_, _>>()?;
     for (row, provider, state) in &rows {
-        let sql = "DELETE FROM alert_jobs WHERE job = ?1 RETURNING alert";
+        let sql = "SELECT DISTINCT alert FROM alert_jobs WHERE job = ?1";
         let alerts: Vec<i64> = tx.sql(sql)?.query_map([row], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        tx.sql("DELETE FROM attempts WHERE job = ?1")?.execute([row])?;
+        tx.sql("DELETE FROM jobs WHERE seq = ?1")?.execute([row])?;
         for alert in alerts {
             drop_jobless_alert(tx, alert)?;
         }
-        tx.sql("DELETE FROM attempts WHERE job = ?1")?.execute([row])?;
-        tx.sql("DELETE FROM jobs WHERE seq = ?1")?.execute([row])?;
         tx.count(provider, Some(*state), None);
     }
     Ok(rows.len() as u64)
 }
 
-/// An alert that no job is left of.
-fn drop_jobless_alert(tx: &Tx<'_>, alert: i64) -> Result<u64, StoreError> {
-    let sql = "DELETE FROM alerts WHERE seq = ?1
-               AND NOT EXISTS (SELECT 1 FROM alert_jobs WHERE alert_jobs.alert = ?1)";
-    Ok(tx.sql(sql)?.execute([alert])? as u64)
+/// An alert that no job is left of. Until the last one goes, it remembers those that went: they are not done again.
+fn drop_jobless_alert(tx: &Tx<'_>, alert: i64) -> Result<(), StoreError> {
+    let sql = "DELETE FROM alerts WHERE seq = ?1 AND NOT EXISTS
+               (SELECT 1 FROM alert_jobs JOIN jobs ON jobs.seq = alert_jobs.job WHERE alert_jobs.alert = ?1)";
+    if tx.sql(sql)?.execute([alert])? == 1 {
+        tx.sql("DELETE FROM alert_jobs WHERE alert = ?1")?.execute([alert])?;
+    }
+    Ok(())
 }
 
-/// Accepted deliveries that no alert is left of. Oldest first, and not past the first that is too young.
+/// Accepted deliveries that no job is left of, with those of their alerts that never had one. Oldest first, and not past
+/// the first that is too young.
 fn prune_accepted(tx: &Tx<'_>, before: i64) -> Result<u64, StoreError> {
-    let sql = "DELETE FROM deliveries WHERE seq IN (
-                 SELECT seq FROM deliveries d WHERE status = 0
-                 AND seq < coalesce((SELECT seq FROM deliveries WHERE received_at >= ?1 ORDER BY seq LIMIT 1), 1 << 62)
-                 AND NOT EXISTS (SELECT 1 FROM json_each(d.alerts) JOIN alerts a ON a.seq = value) LIMIT ?2)";
-    Ok(tx.sql(sql)?.execute(params![before, BATCH])? as u64)
+    let sql = "SELECT seq FROM deliveries d WHERE status = 0
+               AND seq < coalesce((SELECT seq FROM deliveries WHERE received_at >= ?1 ORDER BY seq LIMIT 1), 1 << 62)
+               AND NOT EXISTS (SELECT 1 FROM json_each(d.alerts) JOIN alert_jobs ON alert_jobs.alert = value)
+               ORDER BY seq LIMIT ?2";
+    let rows: Vec<i64> = tx.sql(sql)?.query_map(params![before, BATCH], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    rows.iter().try_for_each(|row| drop_delivery(tx, *row))?;
+    Ok(rows.len() as u64)
 }

@@ -145,7 +145,32 @@ async fn gates_of_long_ago_are_forgotten_and_closed_ones_stay(bench: Bench) {
     assert_eq!(bench.jobs().gates().await.expect("gates").len(), 1);
 }
 
+async fn a_delivery_with_an_alert_that_never_had_a_job_goes_with_the_others(bench: Bench) {
+    bench.admit(&Mail::new("d").alert("a", [okta("ana@example.com")]).alert("b", [])).await;
+    finish(&bench).await;
+    bench.advance(91 * DAY);
+    bench.prune().await;
+    assert!(bench.ops().alerts(None, 10).await.expect("alerts").items.is_empty());
+    assert!(bench.ops().delivery(1, operator()).await.expect("an answer").is_none(), "it would stay for ever");
+}
+
+async fn what_was_done_for_an_alert_with_open_jobs_is_not_done_again_after_pruning(bench: Bench) {
+    let mail = Mail::new("d").alert("a", [okta("ana@example.com"), okta("ben@example.com")]);
+    bench.admit(&mail).await;
+    let claims = bench.claim("okta", 2).await;
+    bench.settle(&claims[0], Next::Done(Outcome::Confirmed)).await;
+    bench.settle(&claims[1], Next::Held(sever::domain::HoldReason::Approval)).await;
+    bench.advance(91 * DAY);
+    bench.prune().await;
+    let again = bench.admit(&Mail::new("e").alert("a", [okta("ana@example.com"), okta("ben@example.com")])).await;
+    assert_eq!(again.alerts[0].jobs.iter().map(|job| job.id).collect::<Vec<_>>(), [claims[1].job]);
+    assert!(bench.claim("okta", 10).await.is_empty(), "one alert cost a second revocation");
+    assert_eq!(bench.state(claims[1].job).await, JobState::Held);
+}
+
 contract_tests!(
+    a_delivery_with_an_alert_that_never_had_a_job_goes_with_the_others,
+    what_was_done_for_an_alert_with_open_jobs_is_not_done_again_after_pruning,
     nothing_open_is_removed,
     each_kind_has_its_own_time,
     a_requeued_job_is_open_again,
