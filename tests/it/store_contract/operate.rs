@@ -173,8 +173,11 @@ async fn jobs_are_listed_by_provider_subject_and_state(bench: Bench) {
         assert_eq!(found, [ana], "{written}");
     }
     assert!(bench.list(by("nobody@example.com")).await.is_empty());
+    let mueller = bench.job("m", okta("MÜLLER@example.com")).await;
+    assert_eq!(bench.list(by("müller@example.com")).await.iter().map(|job| job.id).collect::<Vec<_>>(), [mueller]);
+    bench.ops().cancel(mueller, operator(), String::new()).await.expect("cancelled");
     let provider = |text| JobFilter { provider: Some(name(text)), ..JobFilter::default() };
-    assert_eq!(bench.list(provider("okta")).await.len(), 2);
+    assert_eq!(bench.list(provider("okta")).await.len(), 3);
     assert!(bench.list(provider("slack")).await.is_empty());
     let claim = bench.claim_one("okta").await;
     bench.bind(&claim, "00u1").await;
