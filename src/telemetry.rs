@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use sha2::Sha256;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::domain::{AttemptClass, Outcome, ProviderName, SourceName, Subject, fold};
 
@@ -28,8 +29,16 @@ pub enum LogFormat {
 
 /// Sends log lines to stderr. `RUST_LOG` narrows or widens them; the default is `info`.
 pub fn init_logs(format: LogFormat) {
+    init_logs_to(format, std::io::stderr);
+}
+
+/// Sends log lines elsewhere, under the same filter.
+pub fn init_logs_to<W>(format: LogFormat, writer: W)
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match format {
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).init(),
         LogFormat::Text => builder.with_target(false).init(),

@@ -21,7 +21,7 @@ pub(super) struct InitArgs {
 }
 
 /// Secrets that only the service's user may read.
-const SECRET_MODE: u32 = 0o600;
+pub(super) const SECRET_MODE: u32 = 0o600;
 
 const TEMPLATE: &str = include_str!("init/sever.yaml");
 
@@ -39,8 +39,8 @@ pub(super) fn run(args: &InitArgs) -> Outcome {
         .create(&secrets)
         .with_context(|| format!("cannot create {}", secrets.display()))?;
     let absolute = folder.canonicalize().context("cannot find the folder")?;
-    write_new(&secrets.join("edr"), &format!("whsec_{}\n", STANDARD.encode(random::<32>()?)), SECRET_MODE)?;
-    write_new(&secrets.join("oncall"), &format!("{}\n", URL_SAFE_NO_PAD.encode(random::<32>()?)), SECRET_MODE)?;
+    write_new(&secrets.join("edr"), &format!("{}\n", webhook_secret()?), SECRET_MODE)?;
+    write_new(&secrets.join("oncall"), &format!("{}\n", random_word()?), SECRET_MODE)?;
     write_new(&config, &TEMPLATE.replace("@DIR@", &absolute.display().to_string()), 0o644)?;
     out(&format!("Wrote {} and fresh secrets in {}.", config.display(), secrets.display()));
     out("Next:");
@@ -51,6 +51,16 @@ pub(super) fn run(args: &InitArgs) -> Outcome {
     Ok(())
 }
 
+/// A token that nobody guesses, of characters that need no quoting.
+pub(super) fn random_word() -> anyhow::Result<String> {
+    Ok(URL_SAFE_NO_PAD.encode(random::<32>()?))
+}
+
+/// A secret of Standard Webhooks.
+pub(super) fn webhook_secret() -> anyhow::Result<String> {
+    Ok(format!("whsec_{}", STANDARD.encode(random::<32>()?)))
+}
+
 fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| anyhow!("the system gave no random numbers"))?;
@@ -58,7 +68,7 @@ fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
 }
 
 /// Never writes over anything: it may be a secret in use.
-fn write_new(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
+pub(super) fn write_new(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)

@@ -3,9 +3,12 @@
 //! Exit status: 0 fine, 1 it failed, 2 wrong usage or config. Errors go to stderr in one sentence with the mend.
 
 mod check;
+mod demo;
 mod init;
+mod sandbox;
 mod schema;
 mod serve;
+mod stop;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,6 +26,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show the whole pipeline on this machine, with stand-ins of the providers
+    #[command(after_help = "Example: sever demo --exit")]
+    Demo(demo::DemoArgs),
     /// Take alerts and end sessions, until told to stop
     #[command(after_help = "Example: sever serve -c sever.yaml")]
     Serve(serve::ServeArgs),
@@ -32,6 +38,9 @@ enum Command {
     /// Tell every problem of a config at once
     #[command(after_help = "Example: sever check -c sever.yaml --online")]
     Check(check::CheckArgs),
+    /// Run the stand-ins of the providers alone
+    #[command(after_help = "Example: sever sandbox --latency 20ms --fail throttle:3")]
+    Sandbox(sandbox::SandboxArgs),
     /// Print a JSON schema
     #[command(after_help = "Example: sever schema config > config.schema.json")]
     Schema(schema::SchemaArgs),
@@ -75,9 +84,11 @@ pub(super) type Outcome = Result<(), Failure>;
 #[must_use]
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Sandbox(args) => sandbox::run(args),
         Command::Schema(args) => schema::run(args),
     };
     match outcome {

@@ -48,6 +48,11 @@ const STAGES: &[(&str, &[&str])] = &[
             "provider",
             "sandbox",
             "settings",
+            // `demo` shows what operators see.
+            "store::JobDetail",
+            "store::JobView",
+            "store::Operations",
+            "store::Receipt",
             "verify",
         ],
     ),

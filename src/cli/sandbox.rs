@@ -1,0 +1,206 @@
+//! `sever sandbox`: the strict stand-ins of the providers alone, to try alerts and clients against.
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::init::random_word;
+use super::stop::Stop;
+use super::{Failure, Outcome, block_on, out};
+use crate::clock::SystemClock;
+use crate::sandbox::faults::{Fault, Injection};
+use crate::sandbox::okta::{Operation, Person};
+use crate::sandbox::{OktaSandbox, Sandbox};
+
+/// What each person begins with.
+const SESSIONS: usize = 2;
+
+/// People who are shown by name; the control API lists all of them.
+const SHOWN: usize = 3;
+
+/// Arguments of `sever sandbox`.
+#[derive(Debug, Args)]
+pub(super) struct SandboxArgs {
+    /// Address of the control API; Okta gets the port after it. Port 0 gives each any free port
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// How many people there are, each with two sessions
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    people: usize,
+    /// Carry each call out this much later, for example 20ms
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    latency: Option<Duration>,
+    /// Misbehave: so many times, or until told otherwise over the control API. May be given several times
+    #[arg(long, value_name = "throttle|error|lost-call|lost-answer|lie[:TIMES]")]
+    fail: Vec<Failing>,
+    /// The API token that Okta takes; left out, a fresh one
+    #[arg(long, value_name = "TOKEN")]
+    okta_token: Option<String>,
+    /// Print the addresses as one line of JSON, for programs
+    #[arg(long)]
+    json: bool,
+}
+
+/// A way to misbehave, and how often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Failing {
+    way: Way,
+    times: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Way {
+    /// 429 that names a time five seconds away.
+    Throttle,
+    /// 503.
+    Error,
+    /// A revocation is not carried out, and the connection is closed.
+    LostCall,
+    /// A revocation is carried out, and the connection is closed.
+    LostAnswer,
+    /// A revocation is not carried out, and success is reported.
+    Lie,
+}
+
+impl FromStr for Failing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (way, times) = match text.split_once(':') {
+            Some((way, times)) => {
+                let times = times.parse().map_err(|_| format!("{times:?} is not a number of times"))?;
+                (way, Some(times))
+            }
+            None => (text, None),
+        };
+        let way = Way::from_str(way, false)
+            .map_err(|_| format!("{way:?} is none of throttle, error, lost-call, lost-answer, lie"))?;
+        Ok(Self { way, times })
+    }
+}
+
+impl Failing {
+    fn injection(self) -> Injection<Operation> {
+        let ending = |fault| Injection::once(fault).on(Operation::RevokeUserSessions);
+        let injection = match self.way {
+            Way::Throttle => Injection::once(Fault::RateLimit { reset_in_s: 5 }),
+            Way::Error => Injection::once(Fault::Error { status: 503, code: "E0000010".to_owned() }),
+            Way::LostCall => ending(Fault::LostBefore),
+            Way::LostAnswer => ending(Fault::LostAfter),
+            Way::Lie => ending(Fault::LyingSuccess),
+        };
+        match self.times {
+            Some(times) => injection.times(times),
+            None => injection.until_cleared(),
+        }
+    }
+}
+
+pub(super) fn run(args: SandboxArgs) -> Outcome {
+    block_on(serve(args))?
+}
+
+async fn serve(args: SandboxArgs) -> Outcome {
+    let mut stop = Stop::new()?;
+    let token = match &args.okta_token {
+        Some(token) if token.is_empty() => return Err(Failure::Usage(anyhow!("--okta-token is empty; name a token"))),
+        Some(token) => token.clone(),
+        None => random_word()?,
+    };
+    let sandbox = Sandbox::start(args.listen, Arc::new(SystemClock::new()))
+        .await
+        .with_context(|| format!("cannot listen on {} and the port after it; choose --listen", args.listen))?;
+    populate(sandbox.okta(), &args, &token);
+    if args.json {
+        let okta = json!({"url": sandbox.okta().url(), "api_token": token});
+        out(&json!({"okta": okta, "control": sandbox.control_url()}).to_string());
+    } else {
+        describe(&sandbox, &token);
+    }
+    stop.told().await;
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+fn populate(okta: &OktaSandbox, args: &SandboxArgs, token: &str) {
+    okta.add_person(Person::new("admin@example.com"));
+    okta.accept_ssws(token, "admin@example.com");
+    for number in 1..=args.people {
+        let person = Person::new(&format!("person{number}@example.com"));
+        // By id, because looking for a name takes as long as there are people.
+        let id = person.id.clone();
+        okta.add_person(person);
+        (0..SESSIONS).for_each(|_| drop(okta.sign_in(&id)));
+        okta.issue_tokens(&id, "mail-app");
+    }
+    if let Some(latency) = args.latency {
+        let duration_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
+        okta.faults().inject(Injection::once(Fault::Latency { duration_ms }).until_cleared());
+    }
+    args.fail.iter().for_each(|failing| okta.faults().inject(failing.injection()));
+}
+
+fn describe(sandbox: &Sandbox, token: &str) {
+    let (okta, control) = (sandbox.okta(), sandbox.control_url());
+    out(&format!("Okta      {}", okta.url()));
+    out(&format!("token     {token}"));
+    out(&format!("control   {control}"));
+    let people = okta.people();
+    for person in people.iter().take(SHOWN + 1) {
+        let sessions = okta.sessions_of(&person.id);
+        out(&format!("person    {}  {}  {sessions} sessions", person.id, person.login));
+    }
+    out(&format!("          {} people in all", people.len()));
+    out("");
+    out("Whom it knows, and who is signed in:");
+    out(&format!("  curl {control}/_sandbox/people"));
+    out("What was called, and what that changed:");
+    out(&format!("  curl {control}/_sandbox/ledger"));
+    out("Sign somebody in again:");
+    let signed_in = r#"{"user":"person1@example.com","count":3}"#;
+    out(&format!("  {}", post(&control, "sessions", signed_in)));
+    for (what, body) in SWITCHES {
+        out(&format!("{what}:"));
+        out(&format!("  {}", post(&control, "faults", body)));
+    }
+    out("Behave again:");
+    out(&format!("  curl -X DELETE {control}/_sandbox/faults"));
+    out("");
+    out("Ctrl-C ends it.");
+}
+
+fn post(control: &str, what: &str, body: &str) -> String {
+    format!("curl -H 'content-type: application/json' -d '{body}' {control}/_sandbox/{what}")
+}
+
+/// Each switch with the body that sets it.
+const SWITCHES: [(&str, &str); 6] = [
+    (
+        "Answer half a second later, from now on",
+        r#"{"fault":{"kind":"latency","duration_ms":500},"until_cleared":true}"#,
+    ),
+    ("Throttle the next two calls for 5 seconds", r#"{"fault":{"kind":"rate_limit","reset_in_s":5},"times":2}"#),
+    ("Answer the next call with 503", r#"{"fault":{"kind":"error","status":503,"code":"E0000010"}}"#),
+    ("Lose the next revocation on its way in", r#"{"fault":{"kind":"lost_before"},"on":"revokeUserSessions"}"#),
+    ("Lose the answer of the next revocation", r#"{"fault":{"kind":"lost_after"},"on":"revokeUserSessions"}"#),
+    ("Lie about the next revocation", r#"{"fault":{"kind":"lying_success"},"on":"revokeUserSessions"}"#),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ways_to_fail_are_read_with_their_number() {
+        assert_eq!("lie".parse(), Ok(Failing { way: Way::Lie, times: None }));
+        assert_eq!("lost-answer:3".parse(), Ok(Failing { way: Way::LostAnswer, times: Some(3) }));
+        for wrong in ["", "lies", "lie:", "lie:x", ":3"] {
+            assert!(wrong.parse::<Failing>().is_err(), "{wrong:?} was taken");
+        }
+    }
+}
