@@ -2,6 +2,7 @@
 
 mod admin;
 mod kill;
+mod demo;
 mod layering;
 mod okta_wire;
 mod pipeline;

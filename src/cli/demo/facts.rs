@@ -73,6 +73,11 @@ impl Facts {
     }
 }
 
+/// `1 call`, `2 calls`.
+pub(super) fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 fn list<T: fmt::Display>(items: &[T]) -> String {
     let texts: Vec<String> = items.iter().map(ToString::to_string).collect();
     if texts.is_empty() { "none".to_owned() } else { texts.join(" and ") }
@@ -93,19 +98,21 @@ impl fmt::Display for AccountFact {
 
 impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sessions left: {}, tokens left: {}, revoke calls: {}", self.sessions, self.tokens, self.calls)
+        let (sessions, tokens) = (counted(self.sessions, "session"), counted(self.tokens, "token"));
+        write!(f, "{sessions} left, {tokens} left, {}", counted(self.calls, "revoke call"))
     }
 }
 
 /// In one line, for the table.
 impl fmt::Display for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut parts = vec![self.answers.join(", ")];
+        let answers: Vec<&str> = self.answers.iter().map(|answer| answer.trim_end_matches(" accepted")).collect();
+        let mut parts = vec![answers.join(", ")];
         parts.extend(self.ends());
         if !self.accounts.is_empty() {
-            let sum =
-                |count: fn(&Left) -> usize| self.accounts.iter().map(|account| count(&account.left)).sum::<usize>();
-            parts.push(format!("{} left, {} calls", sum(|left| left.sessions), sum(|left| left.calls)));
+            let sessions: usize = self.accounts.iter().map(|account| account.left.sessions).sum();
+            let calls: usize = self.accounts.iter().map(|account| account.left.calls).sum();
+            parts.push(format!("{sessions} left, {}", counted(calls, "call")));
         }
         if self.quarantined > 0 {
             parts.push(format!("{} kept", self.quarantined));

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Running;
-use super::facts::{AccountFact, Facts};
+use super::facts::{AccountFact, Facts, counted};
 use super::place::Place;
 use super::scene::{Act, Name, Person, SCENES, Scene};
 use super::sender::{Answer, Letter, Sender};
@@ -76,7 +76,10 @@ impl<'a> Stage<'a> {
         let mut timeline = Timeline::open(number, scene, Arc::clone(&self.running.clock));
         let residents = self.move_in(scene);
         for account in residents.iter().map(Resident::look) {
-            timeline.say(account.provider, &format!("{}: sessions alive: {}", account.email, account.left.sessions));
+            timeline.say(
+                account.provider,
+                &format!("{}: {} alive", account.email, counted(account.left.sessions, "session")),
+            );
         }
         if let Some(trouble) = scene.trouble {
             self.running.places.iter().for_each(|place| place.strike(trouble));

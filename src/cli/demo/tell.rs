@@ -15,6 +15,13 @@ use crate::clock::Clock;
 /// Nobody should have to wonder for longer whether anything still happens.
 const LONGEST_SILENCE: Duration = Duration::from_millis(900);
 
+/// Something that happened.
+pub(super) struct News {
+    pub(super) at: Timestamp,
+    pub(super) who: String,
+    pub(super) text: String,
+}
+
 /// The story of one scene, as it unfolds. Times count from the first delivery.
 pub(super) struct Timeline {
     clock: Arc<dyn Clock>,
@@ -52,10 +59,12 @@ impl Timeline {
         self.last_word = self.clock.now();
     }
 
-    /// A job waits.
-    pub(super) fn due(&mut self, who: &str, due_at: Timestamp) {
-        let due = self.milliseconds_to(due_at);
-        self.say(who, &format!("due again at +{due} ms"));
+    /// Several things, told in the order in which they were.
+    pub(super) fn all(&mut self, mut news: Vec<News>) {
+        news.sort_by_key(|news| news.at);
+        for news in news {
+            self.at(news.at, &news.who, &news.text);
+        }
     }
 
     /// Gives a sign of life where nothing was said for long.
@@ -69,14 +78,19 @@ impl Timeline {
     /// What is left in the end, and whether all was as it should be.
     pub(super) fn close(&mut self, seen: &Facts, differences: &[String]) {
         for account in &seen.accounts {
-            self.say(account.provider, &format!("asked itself: {}: {}", account.email, account.left));
+            self.say(account.provider, &format!("its own record: {}: {}", account.email, account.left));
         }
         for difference in differences {
             self.say("WRONG", difference);
         }
     }
 
-    fn milliseconds_to(&self, at: Timestamp) -> i64 {
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Counted from the first delivery.
+    pub(super) fn milliseconds_to(&self, at: Timestamp) -> i64 {
         // A millisecond's fraction is cut, and the stored times are no finer than microseconds.
         at.as_millisecond().saturating_sub(self.start.as_millisecond()).max(0)
     }

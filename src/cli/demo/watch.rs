@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use super::Running;
 use super::facts::JobFact;
-use super::tell::Timeline;
+use super::tell::{News, Timeline};
 use crate::domain::{Attempt, JobId, JobState};
 use crate::store::{JobDetail, JobView, Operations};
 
@@ -65,39 +65,53 @@ impl<'a> Watch<'a> {
 
     /// One look at every job; what one of them is still waiting for.
     async fn look(&mut self, timeline: &mut Timeline) -> anyhow::Result<Option<String>> {
-        let mut waiting = None;
+        let (mut waiting, mut news, several) = (None, Vec::new(), self.jobs.len() > 1);
         for (id, seen) in &mut self.jobs {
             let detail = self.running.app.store.job(*id).await.context("a job cannot be read")?;
             let detail = detail.context("a job of a receipt is not in the store")?;
-            tell_news(seen, &detail, timeline);
-            if !seen.ended {
-                waiting = Some(match detail.job.state {
-                    JobState::Leased => format!("{}: attempt {} is running", detail.job.provider, detail.job.attempts),
-                    state => format!("{}: {state}, waiting until it is due", detail.job.provider),
-                });
-            }
+            let label = if several { format!("{}: ", subject(&detail.job)) } else { String::new() };
+            news.extend(seen.take_in(&detail, &label, timeline));
+            waiting = waiting.or_else(|| seen.waiting(&detail.job));
         }
+        timeline.all(news);
         Ok(waiting)
     }
 }
 
-fn tell_news(seen: &mut Seen, detail: &JobDetail, timeline: &mut Timeline) {
-    let job = &detail.job;
-    let provider = job.provider.as_str();
-    for attempt in detail.history.iter().skip(seen.attempts) {
-        timeline.at(attempt.started_at, provider, &format!("claimed, attempt {}", attempt.number));
-        timeline.at(attempt.started_at + Duration::from_millis(attempt.duration_ms), provider, &described(attempt));
-        if let Some(due_at) = job.due_at.filter(|_| !job.state.is_final()) {
-            timeline.due(provider, due_at);
+impl Seen {
+    /// Notes how the job stands; what is new about it.
+    fn take_in(&mut self, detail: &JobDetail, label: &str, timeline: &Timeline) -> Vec<News> {
+        let job = &detail.job;
+        let tell = |at, text: String| News { at, who: job.provider.to_string(), text: format!("{label}{text}") };
+        let mut news = Vec::new();
+        for attempt in detail.history.iter().skip(self.attempts) {
+            let ended_at = attempt.started_at + Duration::from_millis(attempt.duration_ms);
+            news.push(tell(attempt.started_at, format!("claimed, attempt {}", attempt.number)));
+            news.push(tell(ended_at, described(attempt)));
+            if let Some(due_at) = job.due_at.filter(|_| !job.state.is_final()) {
+                news.push(tell(ended_at, format!("due again at +{} ms", timeline.milliseconds_to(due_at))));
+            }
         }
+        let ended = job.state.is_final() || job.state == JobState::Held;
+        if ended && !self.ended {
+            news.push(tell(timeline.now(), format!("job {}", conclusion(job))));
+        }
+        *self = Self { attempts: detail.history.len(), ended, fact: Some(fact(detail)) };
+        news
     }
-    seen.attempts = detail.history.len();
-    seen.fact = Some(fact(detail));
-    let ended = job.state.is_final() || job.state == JobState::Held;
-    if ended && !seen.ended {
-        timeline.say(provider, &format!("job {}", conclusion(job)));
+
+    fn waiting(&self, job: &JobView) -> Option<String> {
+        (!self.ended).then(|| match job.state {
+            JobState::Leased => format!("{}: attempt {} is running", job.provider, job.attempts),
+            state => format!("{}: {state}, waiting until it is due", job.provider),
+        })
     }
-    seen.ended = ended;
+}
+
+fn subject(job: &JobView) -> &str {
+    let subject = &job.subject;
+    let name = subject.email.as_deref().or(subject.username.as_deref()).or(subject.id.as_deref());
+    name.unwrap_or_default()
 }
 
 fn described(attempt: &Attempt) -> String {
