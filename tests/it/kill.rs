@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use sever::clock::{Clock, SystemClock};
 use sever::domain::{JobState, Outcome};
+use sever::lifecycle::Lifecycle;
 use sever::sandbox::Sandbox;
 use sever::sandbox::faults::{Fault, Injection};
 use sever::sandbox::okta::{OktaSandbox, Person};
@@ -57,7 +58,8 @@ async fn nothing_acknowledged_is_lost_over_fifty_kills() {
         number: AtomicU64::new(0),
         stop: AtomicBool::new(false),
     });
-    let senders: Vec<_> = (0..SENDERS).map(|_| tokio::spawn(send_until_told(Arc::clone(&world)))).collect();
+    let lifecycle = Lifecycle::new();
+    let senders: Vec<_> = (0..SENDERS).map(|_| lifecycle.spawn(send_until_told(Arc::clone(&world)))).collect();
     for round in 0..KILLS {
         let server = Server::start(&file).expect("it starts after every kill");
         *world.server.lock().await = Some(server.alerts);
@@ -148,6 +150,7 @@ async fn all_jobs(path: &std::path::Path, clock: &Arc<dyn Clock>) -> Vec<JobView
     }
 }
 
+#[expect(clippy::print_stdout, reason = "the figures are worth keeping, whatever the verdict")]
 fn judge(okta: &OktaSandbox, acknowledged: &BTreeMap<String, Person>, jobs: &[JobView]) {
     let by_account: BTreeMap<&str, &JobView> =
         jobs.iter().filter_map(|job| Some((job.subject.id.as_deref()?, job))).collect();

@@ -1,8 +1,8 @@
 //! One binary for every integration test.
 
 mod admin;
-mod kill;
 mod demo;
+mod kill;
 mod layering;
 mod okta_wire;
 mod pipeline;
@@ -11,10 +11,10 @@ mod process;
 mod sandbox_okta;
 mod schemas;
 mod service;
-mod testapp;
 mod store_contract;
 mod store_sqlite;
 mod support;
+mod testapp;
 mod verify;
 mod verify_altered;
 mod verify_settings;

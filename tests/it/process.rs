@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
+use sever::clock::{Clock, SystemClock};
 
 /// How long a process may take to listen, or to end. Far more than it needs, for builds run beside tests.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -70,11 +71,12 @@ impl Server {
 
     /// SIGTERM; the exit status, and how long it took.
     pub(crate) fn terminate(mut self) -> (Option<i32>, Duration) {
-        let began = std::time::SystemTime::now();
+        let clock = SystemClock::new();
+        let began = clock.steady();
         let kill = Command::new("kill").arg(self.child.id().to_string()).status().expect("kill runs");
         assert!(kill.success());
         loop {
-            let took = began.elapsed().unwrap_or_default();
+            let took = Duration::try_from(clock.steady() - began).unwrap_or_default();
             if let Some(status) = self.child.try_wait().expect("waited") {
                 return (status.code(), took);
             }

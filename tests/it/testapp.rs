@@ -8,7 +8,6 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use sever::app::App;
 use sever::clock::{Clock, ManualClock};
@@ -32,7 +31,6 @@ pub(crate) struct TestApp {
     pub(crate) app: App,
     pub(crate) sandbox: Sandbox,
     pub(crate) clock: Arc<ManualClock>,
-    pub(crate) lifecycle: Lifecycle,
     pub(crate) folder: TempDir,
     signer: Signer,
 }
@@ -104,7 +102,7 @@ impl TestApp {
         let lifecycle = Lifecycle::new();
         let app = Self::open(config, &sandbox, &folder, &shared, &lifecycle);
         let signer = Signer::new(&signing()).expect("a signer");
-        Self { app, sandbox, clock, lifecycle, folder, signer }
+        Self { app, sandbox, clock, folder, signer }
     }
 
     fn open(config: &str, sandbox: &Sandbox, folder: &TempDir, clock: &Arc<dyn Clock>, lifecycle: &Lifecycle) -> App {
@@ -123,7 +121,7 @@ impl TestApp {
         let lifecycle = Lifecycle::new();
         let shared: Arc<dyn Clock> = clock.clone();
         let app = Self::open(config, &sandbox, &folder, &shared, &lifecycle);
-        Self { app, sandbox, clock, lifecycle, folder, signer }
+        Self { app, sandbox, clock, folder, signer }
     }
 
     pub(crate) fn okta(&self) -> &OktaSandbox {
@@ -244,8 +242,4 @@ pub(crate) fn stolen(id: &str, subjects: Value) -> Value {
 
 pub(crate) fn by_email(id: &str, email: &str) -> Value {
     stolen(id, json!([{"email": email}]))
-}
-
-pub(crate) fn at(text: &str) -> Timestamp {
-    text.parse().expect("a time")
 }
