@@ -2,13 +2,32 @@
 //!
 //! Exit status: 0 fine, 1 it failed, 2 wrong usage or config. Errors go to stderr in one sentence with the mend.
 
+mod alerts;
+mod approve;
 mod check;
+mod client;
 mod demo;
 mod init;
+mod init;
+mod jobs;
+mod pause;
+mod plan;
+mod providers;
+mod quarantine;
+mod receipt;
+mod refusals;
 mod sandbox;
 mod schema;
+mod send;
 mod serve;
+mod sign;
+mod signing;
+mod source;
+mod status;
 mod stop;
+mod text;
+mod wait;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -44,6 +63,43 @@ enum Command {
     /// Print a JSON schema
     #[command(after_help = "Example: sever schema config > config.schema.json")]
     Schema(schema::SchemaArgs),
+    /// Tell what would happen to an alert, and why; sends nothing
+    #[command(after_help = "Example: sever plan -c sever.yaml --source edr alert.json")]
+    Plan(plan::PlanArgs),
+    /// Sign a body, and print the headers to send with it
+    #[command(after_help = "Example: sever sign --source edr alert.json | \\\n    \
+        curl -H @- --data-binary @alert.json http://127.0.0.1:8080/v1/alerts/edr")]
+    Sign(Box<sign::SignArgs>),
+    /// Sign a body and send it, as a source of alerts does
+    #[command(after_help = "Example: sever send -c sever.yaml --source edr alert.json --wait")]
+    Send(Box<send::SendArgs>),
+    /// Tell what is still open
+    #[command(after_help = "Example: sever status --watch")]
+    Status(status::StatusArgs),
+    /// List jobs, and decide about them
+    #[command(after_help = "Example: sever jobs --state held --provider okta")]
+    Jobs(jobs::JobsArgs),
+    /// Let a held job go on
+    #[command(after_help = "Example: sever approve 0199a7f0-3c1e-7a52-9d0b-5a4f0e6b7c11 --reason 'asked Ana'")]
+    Approve(approve::ApproveArgs),
+    /// List alerts, show one, or plan one again
+    #[command(after_help = "Example: sever alerts --limit 20")]
+    Alerts(alerts::AlertsArgs),
+    /// Look into deliveries that could not be decoded, and replay them
+    #[command(after_help = "Example: sever quarantine list")]
+    Quarantine(quarantine::QuarantineArgs),
+    /// Tell why deliveries of a source were refused
+    #[command(after_help = "Example: sever refusals edr")]
+    Refusals(refusals::RefusalsArgs),
+    /// List the providers, and what keeps each from being called
+    #[command(after_help = "Example: sever providers")]
+    Providers(providers::ProvidersArgs),
+    /// Stop calling a provider, or all of them; alerts are still taken
+    #[command(after_help = "Example: sever pause okta --reason 'their incident'")]
+    Pause(pause::PauseArgs),
+    /// Call a provider, or all of them, again
+    #[command(after_help = "Example: sever resume okta")]
+    Resume(pause::PauseArgs),
 }
 
 /// Where the config is.
@@ -90,6 +146,18 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Sandbox(args) => sandbox::run(args),
         Command::Schema(args) => schema::run(args),
+        Command::Plan(args) => plan::run(&args),
+        Command::Sign(args) => sign::run(&args),
+        Command::Send(args) => send::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Jobs(args) => jobs::run(&args),
+        Command::Approve(args) => approve::run(&args),
+        Command::Alerts(args) => alerts::run(&args),
+        Command::Quarantine(args) => quarantine::run(&args),
+        Command::Refusals(args) => refusals::run(&args),
+        Command::Providers(args) => providers::run(&args),
+        Command::Pause(args) => pause::pause(&args),
+        Command::Resume(args) => pause::resume(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

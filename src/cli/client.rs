@@ -1,0 +1,369 @@
+//! Asking sever over HTTP, for every command that does.
+//!
+//! Always holds: a call ends within its time, no redirect is followed, the token goes nowhere but into its header, and
+//! whatever goes wrong comes out as one sentence that says how to mend it, safe to print.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use clap::Args;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use reqwest::RequestBuilder;
+use serde::Serialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+use super::text::{Sheet, plain, plain_json};
+use super::{Failure, Outcome, err, out};
+use crate::ingest::Problem;
+use crate::settings::{Secret, SecretRef};
+
+/// Where `sever init` has the admin listener.
+pub(super) const ADMIN_URL: &str = "http://127.0.0.1:8081";
+
+/// Where `sever init` puts the operator's token.
+const USUAL_TOKEN_FILE: &str = "secrets/oncall";
+
+/// Longer than any listing takes; a person is waiting.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A host that has not answered the handshake by then is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Above the largest body of a delivery (64 MiB), written as JSON.
+const LARGEST_ANSWER_BYTES: usize = 256 << 20;
+
+/// How often `--watch` looks.
+const WATCH_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Where the admin API is, and how to show what it says.
+#[derive(Debug, Args)]
+pub(super) struct Remote {
+    /// The admin listener
+    #[arg(long, value_name = "URL", default_value = ADMIN_URL)]
+    url: BaseUrl,
+    #[command(flatten)]
+    token: TokenFile,
+    /// Print the API's JSON as it is
+    #[arg(long)]
+    json: bool,
+}
+
+/// The operator's token.
+#[derive(Debug, Args)]
+pub(super) struct TokenFile {
+    /// The file with a token of `admin.tokens` [default: ./secrets/oncall if it is there]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl Remote {
+    /// The API, or why it cannot be asked.
+    pub(super) fn api(&self) -> Result<Api, Failure> {
+        Api::new(&self.url, &self.token)
+    }
+
+    /// Prints the answer: as it came, or as `sheet` shows it.
+    pub(super) fn print<T: DeserializeOwned>(&self, answer: &Answer, sheet: impl FnOnce(&T) -> Sheet) -> Outcome {
+        if self.json {
+            out(&answer.json());
+        } else {
+            sheet(&answer.read()?).print();
+        }
+        Ok(())
+    }
+
+    /// Whether programs read what is printed.
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+}
+
+/// Looks again and again.
+#[derive(Debug, Args)]
+pub(super) struct Watch {
+    /// Show it anew every 2 s, until interrupted
+    #[arg(long, conflicts_with = "json")]
+    watch: bool,
+}
+
+impl Watch {
+    /// Shows what `look` finds: once, or until interrupted. While sever does not answer, says so and keeps looking.
+    pub(super) async fn show(&self, look: impl AsyncFn() -> Result<(), Failure>) -> Outcome {
+        if !self.watch {
+            return look().await;
+        }
+        let interrupted = tokio::signal::ctrl_c();
+        tokio::pin!(interrupted);
+        loop {
+            clear();
+            if let Err(failure) = look().await {
+                err(&format!("sever: {:#}", passing(failure)?));
+            }
+            tokio::select! {
+                _ = &mut interrupted => return Ok(()),
+                () = tokio::time::sleep(WATCH_INTERVAL) => {}
+            }
+        }
+    }
+}
+
+/// Clears the screen and goes to its first place (ECMA-48, ED and CUP); a file gets an empty line.
+fn clear() {
+    use std::io::IsTerminal;
+    out(if std::io::stdout().is_terminal() { "\u{1b}[2J\u{1b}[H" } else { "" });
+}
+
+/// Trouble that may pass by itself; any other comes back as the failure that it is.
+fn passing(failure: Failure) -> Result<anyhow::Error, Failure> {
+    match failure {
+        Failure::Failed(error) if error.downcast_ref().is_some_and(ApiError::may_pass) => Ok(error),
+        other => Err(other),
+    }
+}
+
+/// A URL to which paths are added.
+#[derive(Debug, Clone)]
+pub(super) struct BaseUrl(String);
+
+impl FromStr for BaseUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let url = reqwest::Url::parse(text).map_err(|error| format!("{error}; write {ADMIN_URL}"))?;
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            return Err(format!("it begins with neither http:// nor https://; write {ADMIN_URL}"));
+        }
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+            return Err("write scheme, host, port and path, and nothing else".to_owned());
+        }
+        Ok(Self(url.as_str().trim_end_matches('/').to_owned()))
+    }
+}
+
+/// Why a call brought nothing. Each text is one sentence with its mend.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApiError {
+    /// Nobody answered.
+    #[error("{0}")]
+    Unreachable(String),
+    /// Sever said no.
+    #[error("{sentence}")]
+    Refused {
+        /// Its status.
+        status: StatusCode,
+        /// When to come back, if it says.
+        retry_after: Option<Duration>,
+        /// Its words, with the mend.
+        sentence: String,
+    },
+    /// The answer is not one of sever's.
+    #[error("{0}")]
+    Strange(String),
+}
+
+impl ApiError {
+    /// Whether the same call may succeed later, with nothing changed.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable(_) => true,
+            Self::Refused { status, .. } => {
+                matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+            }
+            Self::Strange(_) => false,
+        }
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self::Failed(anyhow::Error::new(error))
+    }
+}
+
+/// What sever said, when it was a yes.
+#[derive(Debug)]
+pub(super) struct Answer(String);
+
+impl Answer {
+    /// As `T`.
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        serde_json::from_str(&self.0).map_err(|error| {
+            let error = plain(&error.to_string());
+            ApiError::Strange(format!("the answer is not as this version of sever expects ({error}); use --json"))
+        })
+    }
+
+    /// As it came, in a form that no terminal obeys.
+    #[must_use]
+    pub(super) fn json(&self) -> String {
+        plain_json(self.0.trim_end())
+    }
+}
+
+/// A client of one listener.
+pub(super) struct Http {
+    client: reqwest::Client,
+    base: BaseUrl,
+}
+
+impl Http {
+    /// A client that goes nowhere else.
+    #[expect(clippy::disallowed_methods, reason = "asks sever itself, never a provider; the limits are the same")]
+    pub(super) fn new(base: &BaseUrl) -> Result<Self, Failure> {
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("sever/", env!("CARGO_PKG_VERSION")))
+            .timeout(TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            // A token must not pass through whatever the environment names as a proxy.
+            .no_proxy()
+            .referer(false)
+            .build()
+            .map_err(|error| anyhow!("the HTTP client cannot start: {}", cause(&error)))?;
+        Ok(Self { client, base: base.clone() })
+    }
+
+    /// A POST to this path.
+    pub(super) fn post(&self, path: &str) -> RequestBuilder {
+        self.client.post(format!("{}{path}", self.base.0))
+    }
+
+    fn get(&self, path: &str) -> RequestBuilder {
+        self.client.get(format!("{}{path}", self.base.0))
+    }
+
+    /// Sends the request. `mend` says what to do about a status.
+    pub(super) async fn send(
+        &self,
+        request: RequestBuilder,
+        mend: impl Fn(StatusCode) -> Option<String>,
+    ) -> Result<Answer, ApiError> {
+        let mut response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let (status, retry_after) = (response.status(), retry_after(response.headers()));
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
+            if body.len() + chunk.len() > LARGEST_ANSWER_BYTES {
+                return Err(self.strange(status));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        if !status.is_success() {
+            let problem = serde_json::from_slice::<Problem>(&body).map_err(|_| self.strange(status))?;
+            return Err(ApiError::Refused { status, retry_after, sentence: sentence(&problem, mend(status)) });
+        }
+        let text = String::from_utf8(body).map_err(|_| self.strange(status))?;
+        serde_json::from_str::<IgnoredAny>(&text).map_err(|_| self.strange(status))?;
+        Ok(Answer(text))
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> ApiError {
+        let base = &self.base.0;
+        ApiError::Unreachable(if error.is_timeout() {
+            format!("{base} did not answer in time; is sever serving there, and is the way to it open?")
+        } else if error.is_connect() {
+            format!(
+                "nobody answers at {base} ({}); is sever serving there? name another place by its URL",
+                cause(error)
+            )
+        } else {
+            format!("the answer of {base} broke off ({}); try again", cause(error))
+        })
+    }
+
+    fn strange(&self, status: StatusCode) -> ApiError {
+        let (base, status) = (&self.base.0, status.as_u16());
+        ApiError::Strange(format!("{base} answered {status}, and not as sever does; is it the right URL?"))
+    }
+}
+
+/// The innermost reason, without the URL.
+fn cause(error: &reqwest::Error) -> String {
+    let mut reason: &dyn std::error::Error = error;
+    while let Some(source) = reason.source() {
+        reason = source;
+    }
+    plain(&reason.to_string())
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// The problem's own words, and what to do about it.
+fn sentence(problem: &Problem, mend: Option<String>) -> String {
+    let words = match &problem.detail {
+        Some(detail) => format!("{}: {detail}", problem.title),
+        None => problem.title.clone(),
+    };
+    plain(&mend.map_or(words.clone(), |mend| format!("{words}; {mend}")))
+}
+
+/// The admin API.
+pub(super) struct Api {
+    http: Http,
+    authorization: HeaderValue,
+}
+
+impl Api {
+    /// With the token that the arguments name.
+    pub(super) fn new(base: &BaseUrl, token: &TokenFile) -> Result<Self, Failure> {
+        let token = token.read()?;
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+            .map_err(|_| Failure::Usage(anyhow!("the token file holds more than a token; it has one line of text")))?;
+        authorization.set_sensitive(true);
+        Ok(Self { http: Http::new(base)?, authorization })
+    }
+
+    /// Looks.
+    pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Answer, ApiError> {
+        self.send(path, self.http.get(path).query(query)).await
+    }
+
+    /// Changes something.
+    pub(super) async fn post(&self, path: &str, body: &impl Serialize) -> Result<Answer, ApiError> {
+        self.send(path, self.http.post(path).json(body)).await
+    }
+
+    async fn send(&self, path: &str, request: RequestBuilder) -> Result<Answer, ApiError> {
+        let request = request.header(header::AUTHORIZATION, self.authorization.clone());
+        self.http.send(request, |status| mend(path, status)).await
+    }
+}
+
+/// What an operator does about a refusal.
+fn mend(path: &str, status: StatusCode) -> Option<String> {
+    let kind = path.split('/').nth(2).unwrap_or_default();
+    let mend = match (status, kind) {
+        (StatusCode::UNAUTHORIZED, _) => "name the file of a token that sever knows with --token-file",
+        (StatusCode::FORBIDDEN, _) => "ask with another token (--token-file) or under another name (--url)",
+        (StatusCode::NOT_FOUND, "jobs") => "`sever jobs --all` lists those that there are",
+        (StatusCode::NOT_FOUND, "alerts") => "`sever alerts` lists those that there are",
+        (StatusCode::NOT_FOUND, "quarantine") => "`sever quarantine list` lists those that there are",
+        (StatusCode::NOT_FOUND, "providers") => "`sever providers` lists those that there are",
+        (StatusCode::NOT_FOUND, "sources") => "`sources` in the config has the names",
+        (StatusCode::NOT_FOUND, _) => "is --url the admin listener of a sever of this version?",
+        (StatusCode::CONFLICT, "jobs") => "`sever jobs show ID` tells how it stands",
+        (StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS, _) => "wait a few seconds",
+        _ => return None,
+    };
+    Some(mend.to_owned())
+}
+
+impl TokenFile {
+    fn read(&self) -> Result<Secret, Failure> {
+        let usual = Path::new(USUAL_TOKEN_FILE);
+        let path = match &self.token_file {
+            Some(path) => path,
+            None if usual.exists() => usual,
+            None => {
+                let message = "no token: name the file of one with --token-file, or go where `sever init` wrote \
+                               secrets/oncall";
+                return Err(Failure::Usage(anyhow!(message)));
+            }
+        };
+        SecretRef::File(path.to_owned()).resolve().map_err(|error| Failure::Usage(anyhow!(error)))
+    }
+}

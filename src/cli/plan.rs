@@ -1,0 +1,176 @@
+//! `sever plan`: what would happen to an alert, and why. Sends nothing, and needs neither network nor secrets.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use serde::Serialize;
+
+use super::source::{Chosen, read_body};
+use super::text::{Sheet, moment, person, plain, plain_json};
+use super::{ConfigFile, Failure, Outcome, out};
+use crate::config::known_providers;
+use crate::decode::DecodeError;
+use crate::domain::{Alert, AlertSubject, SourceName};
+use crate::policy::{Explanation, PlannedJob, Policy, PolicySettings, RuleTrace, Seen};
+
+/// Arguments of `sever plan`.
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// The source that the alert would come from [default: the only one]
+    #[arg(long, value_name = "NAME")]
+    source: Option<SourceName>,
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
+    /// The alert; - is standard input
+    #[arg(value_name = "ALERT.json")]
+    alert: PathBuf,
+}
+
+/// What a delivery would come to.
+#[derive(Debug, Serialize)]
+struct Planned {
+    source: SourceName,
+    alerts: Vec<PlannedAlert>,
+}
+
+#[derive(Debug, Serialize)]
+struct PlannedAlert {
+    alert: Alert,
+    #[serde(flatten)]
+    explanation: Explanation,
+}
+
+pub(super) fn run(args: &PlanArgs) -> Outcome {
+    let chosen = Chosen::read(&args.file, args.source.as_ref())?;
+    let policy = policy(&chosen)?;
+    let body = read_body(&args.alert)?;
+    let alerts = chosen.source.format.parse(&body).map_err(|error| undecodable(args, &error))?;
+    let planned = plan(chosen, &policy, alerts);
+    if args.json {
+        out(&plain_json(&serde_json::to_string_pretty(&planned).context("the plan cannot be written")?));
+    } else {
+        sheet(&planned).print();
+    }
+    verdict(&planned)
+}
+
+/// The rules and guardrails alone: the providers' credentials need not be on this machine.
+fn policy(chosen: &Chosen) -> Result<Policy, Failure> {
+    let Chosen { document, config, .. } = chosen;
+    let settings = PolicySettings { rules: config.rules.clone(), guardrails: config.guardrails.clone() };
+    Policy::new(&settings, &known_providers(&config.providers)).map_err(|found| {
+        let mut problems = document.problems();
+        problems.extend(found.into_iter().map(|(path, message)| document.problem(&path, message)));
+        Failure::Usage(anyhow!(problems))
+    })
+}
+
+fn undecodable(args: &PlanArgs, error: &DecodeError) -> Failure {
+    let mut text = format!("{} is not an alert of this format:", args.alert.display());
+    for problem in &error.problems {
+        text.push_str(&format!("\n  {}", plain(&problem.to_string())));
+    }
+    if error.omitted > 0 {
+        text.push_str(&format!("\n  and {} more", error.omitted));
+    }
+    Failure::Usage(anyhow!(text))
+}
+
+fn plan(chosen: Chosen, policy: &Policy, alerts: Vec<Alert>) -> Planned {
+    let explain = |alert: Alert| {
+        let explanation = policy.explain(&chosen.name, &alert, chosen.source.dry_run);
+        PlannedAlert { alert, explanation }
+    };
+    Planned { alerts: alerts.into_iter().map(explain).collect(), source: chosen.name }
+}
+
+/// A rule that is neither true nor false is the config's fault, and its delivery would wait in quarantine.
+fn verdict(planned: &Planned) -> Outcome {
+    let errors = planned.alerts.iter().flat_map(|alert| &alert.explanation.errors);
+    let mut rules: Vec<_> = errors.map(|error| format!("{:?}", error.rule)).collect();
+    rules.dedup();
+    if rules.is_empty() {
+        return Ok(());
+    }
+    let rules = rules.join(", ");
+    Err(Failure::Failed(anyhow!("{rules} could not be evaluated: the delivery would go to quarantine; mend the rule")))
+}
+
+fn sheet(planned: &Planned) -> Sheet {
+    let mut sheet = Sheet::default();
+    for PlannedAlert { alert, explanation } in &planned.alerts {
+        describe(&mut sheet, alert, &planned.source);
+        for rule in &explanation.rules {
+            traced(&mut sheet, rule, alert);
+        }
+        jobs(&mut sheet, explanation);
+    }
+    if planned.alerts.is_empty() {
+        sheet.line("There is no alert in it.");
+    }
+    sheet
+}
+
+fn describe(sheet: &mut Sheet, alert: &Alert, source: &SourceName) {
+    let (severity, at) = (alert.severity.as_str(), moment(alert.occurred_at));
+    sheet.line(format_args!("Alert {} from {source}: {}, {severity}, at {at}", alert.id, alert.kind));
+    for (position, subject) in alert.subjects.iter().enumerate() {
+        sheet.line(format_args!("  subject {position}: {}", names(subject)));
+    }
+}
+
+fn names(subject: &AlertSubject) -> String {
+    subject.identifiers().map(|(field, name)| format!("{field} {name}")).collect::<Vec<_>>().join(", ")
+}
+
+fn traced(sheet: &mut Sheet, trace: &RuleTrace, alert: &Alert) {
+    let RuleTrace { rule, subject, seen } = trace;
+    // With one subject there is nothing to tell apart.
+    let whom = if alert.subjects.len() > 1 { format!(", subject {subject}") } else { String::new() };
+    match seen {
+        Seen::Matched => sheet.line(format_args!("  rule {rule:?}{whom}: matched")),
+        Seen::NotMatched { because, values } => {
+            sheet.line(format_args!("  rule {rule:?}{whom}: not matched, for this is false: {because}"));
+            for (field, value) in values {
+                sheet.line(format_args!("    {field} is {value}"));
+            }
+        }
+        Seen::Failed { message } => sheet.line(format_args!("  rule {rule:?}{whom}: FAILED: {message}")),
+    }
+}
+
+fn jobs(sheet: &mut Sheet, explanation: &Explanation) {
+    for skipped in &explanation.skipped {
+        sheet.line(format_args!("  no job from rule {:?}: {}", skipped.rule, skipped.reason));
+    }
+    if explanation.jobs.is_empty() {
+        sheet.line("  No job: no session would end.");
+        return;
+    }
+    sheet.table(&["PROVIDER", "SUBJECT", "SCOPE", "BEGINS", "RULES"], explanation.jobs.iter().map(row));
+    for job in &explanation.jobs {
+        if let Some(why) = &job.why {
+            sheet.line(format_args!("  {} at {}: {why}", person(&job.subject), job.provider));
+        }
+    }
+}
+
+fn row(job: &PlannedJob) -> Vec<String> {
+    let scope = serde_json::to_value(job.request.scope.kind()).unwrap_or_default();
+    let scope = scope.as_str().unwrap_or_default().to_owned();
+    vec![job.provider.to_string(), person(&job.subject), scope, begins(job), job.rules.join(", ")]
+}
+
+fn begins(job: &PlannedJob) -> String {
+    let reason = match (job.hold_reason, job.dead_reason) {
+        (Some(reason), _) => format!(": {reason}"),
+        (None, Some(reason)) => format!(": {reason}"),
+        (None, None) => String::new(),
+    };
+    let dry = if job.dry_run { ", dry run" } else { "" };
+    format!("{}{reason}{dry}", job.state)
+}

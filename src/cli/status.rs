@@ -1,0 +1,99 @@
+//! `sever status`: what is still open.
+
+use clap::Args;
+
+use super::client::{Remote, Watch};
+use super::text::{Sheet, length, moment};
+use super::{Outcome, block_on, words};
+use crate::domain::JobState;
+use crate::store::StatusView;
+
+/// Arguments of `sever status`.
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    remote: Remote,
+    #[command(flatten)]
+    watch: Watch,
+}
+
+pub(super) fn run(args: &StatusArgs) -> Outcome {
+    let api = args.remote.api()?;
+    block_on(args.watch.show(async || {
+        let answer = api.get("/v1/status", &[]).await?;
+        args.remote.print(&answer, sheet)
+    }))?
+}
+
+fn sheet(status: &StatusView) -> Sheet {
+    let mut sheet = Sheet::of(headline(status));
+    jobs(&mut sheet, status);
+    held(&mut sheet, status);
+    gates(&mut sheet, status);
+    quarantine(&mut sheet, status);
+    sheet
+}
+
+fn headline(status: &StatusView) -> String {
+    let open: u64 = JobState::ALL.iter().filter(|state| !state.is_final()).map(|state| count(status, *state)).sum();
+    let kept: u64 = status.quarantine.values().sum();
+    let dead = match count(status, JobState::Dead) {
+        0 => String::new(),
+        dead => format!(" Given up: {dead} (`sever jobs --state dead`)."),
+    };
+    if open == 0 && kept == 0 && status.gates.is_empty() {
+        format!("Nothing is open.{dead}")
+    } else {
+        format!("Open: {open} jobs, {} closed gates, {kept} deliveries in quarantine.{dead}", status.gates.len())
+    }
+}
+
+fn count(status: &StatusView, state: JobState) -> u64 {
+    status.jobs.values().filter_map(|states| states.get(&state)).sum()
+}
+
+fn jobs(sheet: &mut Sheet, status: &StatusView) {
+    let mut head = vec!["PROVIDER"];
+    head.extend(JobState::ALL.iter().map(|state| state.as_str()));
+    head.push("oldest due");
+    let rows = status.jobs.iter().map(|(provider, states)| {
+        let count = |state| states.get(state).copied().unwrap_or_default().to_string();
+        let due = status.oldest_due_seconds.get(provider).filter(|seconds| **seconds > 0.0);
+        let mut row = vec![provider.to_string()];
+        row.extend(JobState::ALL.iter().map(count));
+        // Below a second it is nobody's concern.
+        row.push(due.map(|seconds| length(*seconds as u64)).unwrap_or_default());
+        row
+    });
+    sheet.table(&head, rows);
+}
+
+fn held(sheet: &mut Sheet, status: &StatusView) {
+    let rows = status.held.iter().flat_map(|(provider, reasons)| {
+        reasons.iter().map(move |(reason, count)| vec![provider.to_string(), reason.to_string(), count.to_string()])
+    });
+    let rows: Vec<_> = rows.collect();
+    if !rows.is_empty() {
+        sheet.line("Held (`sever jobs --state held`):");
+    }
+    sheet.table(&["PROVIDER", "WAITS FOR", "JOBS"], rows);
+}
+
+fn gates(sheet: &mut Sheet, status: &StatusView) {
+    if !status.gates.is_empty() {
+        sheet.line("Not called:");
+    }
+    let rows = status.gates.iter().map(|gate| {
+        let provider = gate.provider.as_ref().map_or("every provider".to_owned(), ToString::to_string);
+        vec![provider, words::gate(gate), format!("since {}", moment(gate.since))]
+    });
+    sheet.table(&[], rows);
+}
+
+fn quarantine(sheet: &mut Sheet, status: &StatusView) {
+    let kept: Vec<_> = status.quarantine.iter().filter(|(_, count)| **count > 0).collect();
+    if !kept.is_empty() {
+        sheet.line("In quarantine (`sever quarantine list`):");
+    }
+    sheet.table(&["SOURCE", "DELIVERIES"], kept.iter().map(|(source, n)| vec![source.to_string(), n.to_string()]));
+}
