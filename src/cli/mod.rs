@@ -8,7 +8,6 @@ mod check;
 mod client;
 mod demo;
 mod init;
-mod init;
 mod jobs;
 mod pause;
 mod plan;
