@@ -47,10 +47,10 @@ impl SqliteStore {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         }
+        let path = &private_file(path)?;
         let lock = lock_file(path)?;
         let mut connection = connect(path).with_context(|| format!("cannot open {}", path.display()))?;
         schema::migrate(&mut connection).with_context(|| format!("cannot migrate {}", path.display()))?;
-        restrict_access(path)?;
         let lost = claim::end_all_leases(&connection, clock.steady())?;
         if lost > 0 {
             tracing::warn!(jobs = lost, "took over jobs of a process that ended without giving them back");
@@ -104,11 +104,22 @@ fn lock_file(path: &Path) -> anyhow::Result<File> {
     }
 }
 
-/// Alerts name people: nobody but the service's own user reads the file.
-fn restrict_access(path: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-        .with_context(|| format!("cannot restrict access to {}", path.display()))
+/// Alerts name people: nobody but the service's own user reads the file. Its log takes over the file's mode when it is
+/// made, so the mode comes first. Answers the file's one true path: the lock stands beside that, whatever links lead to it.
+fn private_file(path: &Path) -> anyhow::Result<PathBuf> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    options.open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let path = path.canonicalize().with_context(|| format!("cannot find {}", path.display()))?;
+    let private = |path: &Path| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600));
+    private(&path).with_context(|| format!("cannot restrict access to {}", path.display()))?;
+    for beside in ["-wal", "-shm"].map(|end| PathBuf::from(format!("{}{end}", path.display()))) {
+        if beside.exists() {
+            private(&beside).with_context(|| format!("cannot restrict access to {}", beside.display()))?;
+        }
+    }
+    Ok(path)
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
