@@ -1,6 +1,7 @@
 //! The one thread that writes.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -133,7 +134,9 @@ impl Loop {
     fn commit(&mut self, batch: &mut VecDeque<Queued>) -> Result<(), StoreError> {
         let started = self.clock.steady();
         let before = self.chain.clone();
-        match self.apply(batch) {
+        // A change that panics would otherwise take the writer with it, and every later alert would be refused.
+        let applied = catch_unwind(AssertUnwindSafe(|| self.apply(batch)));
+        match applied.unwrap_or_else(|_| Err(rusqlite::Error::UnwindingPanic)) {
             Ok(wake) => {
                 let took = std::time::Duration::try_from(self.clock.steady() - started).unwrap_or_default();
                 self.metrics.commit(took, batch.len());
