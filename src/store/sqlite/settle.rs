@@ -6,7 +6,7 @@ use serde_json::json;
 use super::codec::{job_id, json, micros, state, to_json, word};
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
-use crate::domain::{Attempt, JobId, JobState, Next, ProviderName, RevokeRequest, Settlement};
+use crate::domain::{Attempt, DeadReason, JobId, JobState, Next, Outcome, ProviderName, RevokeRequest, Settlement};
 use crate::store::{Bound, StoreError};
 
 /// How long a job waits for another one's call for the same account.
@@ -37,6 +37,8 @@ struct Ours {
     request: RevokeRequest,
     dry_run: bool,
     insisted: bool,
+    /// What it was resolved to before.
+    account_id: Option<String>,
 }
 
 /// Records the account just before the call, unless another job does the same for it.
@@ -61,6 +63,9 @@ pub(super) fn bind(tx: &mut Tx<'_>, row: i64, fence: u32, account: &str) -> Resu
             return postpone(tx, row, &ours);
         }
     }
+    if ours.account_id.as_deref().is_some_and(|before| before != account) {
+        revive_merged(tx, row)?;
+    }
     tx.sql("UPDATE jobs SET account_id = ?2, repeated = repeated + (call_open > 0), call_open = ?3 WHERE seq = ?1")?
         .execute(params![row, account, fence])?;
     Ok(Bound::Proceed)
@@ -69,7 +74,7 @@ pub(super) fn bind(tx: &mut Tx<'_>, row: i64, fence: u32, account: &str) -> Resu
 /// A lease that is over may be another's at any moment: no call is begun under it.
 fn ours(tx: &Tx<'_>, row: i64, fence: u32) -> Result<Ours, StoreError> {
     tx.sql(
-        "SELECT id, provider, request, dry_run, insisted FROM jobs
+        "SELECT id, provider, request, dry_run, insisted, account_id FROM jobs
          WHERE seq = ?1 AND attempts = ?2 AND state = 1 AND lease_until > ?3",
     )?
     .query_row(params![row, fence, tx.steady], |row| {
@@ -79,6 +84,7 @@ fn ours(tx: &Tx<'_>, row: i64, fence: u32) -> Result<Ours, StoreError> {
             request: json(row, "request")?,
             dry_run: row.get("dry_run")?,
             insisted: row.get("insisted")?,
+            account_id: row.get("account_id")?,
         })
     })
     .optional()?
@@ -164,6 +170,35 @@ fn merge(tx: &mut Tx<'_>, row: i64, ours: &Ours, other: &Candidate, account: &st
     Ok(Bound::Merged(other.id))
 }
 
+/// This job was to act on an account for others as well, and now its name means somebody else or nobody: those others
+/// act for themselves.
+fn revive_merged(tx: &mut Tx<'_>, row: i64) -> Result<(), StoreError> {
+    let revived: Vec<(i64, JobId, String)> = tx
+        .sql(
+            "UPDATE jobs SET state = 0, due_at = ?2, created_at = ?2, held_total = 0, absences = 0, merged_into = NULL,
+             finished_at = NULL, note = NULL
+             FROM (SELECT id AS into_id, account_id AS into_account FROM jobs WHERE seq = ?1) AS o
+             WHERE jobs.account_id = o.into_account AND jobs.state = 6 AND jobs.merged_into = o.into_id
+             RETURNING jobs.seq, jobs.id, jobs.provider",
+        )?
+        .query_map(params![row, tx.steady], |row| Ok((row.get("seq")?, job_id(row, "id")?, row.get("provider")?)))?
+        .collect::<Result<_, _>>()?;
+    for (other, id, provider) in &revived {
+        // Its alert is its own again, unless both came of one.
+        tx.sql(
+            "UPDATE alert_jobs SET job = ?2
+             WHERE job = ?1 AND alert = (SELECT a.seq FROM alerts a JOIN jobs j ON j.alert_id = a.id WHERE j.seq = ?2)
+             AND alert <> (SELECT a.seq FROM alerts a JOIN jobs j ON j.alert_id = a.id WHERE j.seq = ?1)",
+        )?
+        .execute([row, *other])?;
+        tx.count(provider, Some(JobState::Cancelled), Some(JobState::Queued));
+        let detail = r#"{"reason":"the job it was merged into is about another account"}"#;
+        tx.record(AuditEvent::Requeued, Some(*id), None, &Actor::system(), detail)?;
+        tx.wake();
+    }
+    Ok(())
+}
+
 fn postpone(tx: &mut Tx<'_>, row: i64, ours: &Ours) -> Result<Bound, StoreError> {
     tx.sql("UPDATE jobs SET state = 0, lease_until = NULL, due_at = ?2 WHERE seq = ?1")?
         .execute(params![row, tx.steady.saturating_add(micros(BUSY_RETRY))])?;
@@ -189,6 +224,9 @@ pub(super) fn settle(tx: &mut Tx<'_>, row: i64, fence: u32, settlement: &Settlem
     let (to, event, change) = change_of(tx, settlement.next);
     let (job, provider) = update(tx, row, fence, settlement, to, &change)?;
     insert_attempt(tx, row, &settlement.attempt)?;
+    if matches!(settlement.next, Next::Done(Outcome::UnknownAccount) | Next::Dead(DeadReason::UnknownAccount)) {
+        revive_merged(tx, row)?;
+    }
     if let Next::CloseGate(reason) = settlement.next {
         let note = &settlement.attempt.message;
         super::operate::close_gate(tx, Some(&provider), reason, note, &Actor::system())?;

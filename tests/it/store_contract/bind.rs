@@ -1,7 +1,7 @@
 //! Jobs that turn out to be about one account: one call at a time, and one call per alert.
 
 use sever::domain::{
-    DeadReason, HoldReason, JobState, NewJob, Next, Outcome, Scope, ScopeKind, Settlement, Severity, Subject,
+    DeadReason, HoldReason, JobId, JobState, NewJob, Next, Outcome, Scope, ScopeKind, Settlement, Severity, Subject,
 };
 use sever::store::{Bound, StoreError};
 
@@ -191,7 +191,43 @@ async fn a_call_in_flight_is_found_behind_any_number_of_finished_jobs(bench: Ben
     assert_eq!(bench.bind(&claim, "00u1").await, Bound::Busy);
 }
 
+/// A job by e-mail that waits, and one by id that was merged into it, both about one account.
+async fn merged_pair(bench: &Bench) -> (JobId, JobId) {
+    let waiting = bench.job("a", okta("ana@example.com")).await;
+    let claim = bench.claim_one("okta").await;
+    bench.bind(&claim, "00u1").await;
+    bench.settle(&claim, Next::Retry { due_at: bench.now() + HOUR, failed: true }).await;
+    let merged = bench.job("b", okta_id("00u1")).await;
+    let claim = bench.claim_one("okta").await;
+    assert_eq!(bench.bind(&claim, "00u1").await, Bound::Merged(waiting));
+    (waiting, merged)
+}
+
+async fn a_merged_job_acts_for_itself_once_the_other_means_somebody_else(bench: Bench) {
+    let (waiting, merged) = merged_pair(&bench).await;
+    let claim = bench.claim_one("okta").await;
+    assert_eq!(claim.job, waiting);
+    assert_eq!(bench.bind(&claim, "00u2").await, Bound::Proceed);
+    let view = bench.view(merged).await;
+    assert_eq!((view.state, view.merged_into), (JobState::Queued, None), "nobody would act on its account");
+    assert_eq!(view.alert_ids.len(), 1);
+    assert_eq!(bench.story(merged).await.last().map(String::as_str), Some("requeued"));
+    let claim = bench.claim_one("okta").await;
+    assert_eq!(bench.bind(&claim, "00u1").await, Bound::Proceed);
+    let counted: u64 = bench.jobs().backlog().await.expect("a backlog").jobs.iter().map(|(.., count)| count).sum();
+    assert_eq!(counted, 2);
+}
+
+async fn a_merged_job_acts_for_itself_once_the_other_finds_nobody(bench: Bench) {
+    let (_, merged) = merged_pair(&bench).await;
+    let claim = bench.claim_one("okta").await;
+    bench.settle(&claim, Next::Done(Outcome::UnknownAccount)).await;
+    assert_eq!(bench.state(merged).await, JobState::Queued);
+}
+
 contract_tests!(
+    a_merged_job_acts_for_itself_once_the_other_means_somebody_else,
+    a_merged_job_acts_for_itself_once_the_other_finds_nobody,
     a_done_job_that_sent_nothing_stands_for_nothing,
     a_job_that_leaves_tokens_alive_does_not_cover_one_that_ends_them,
     merging_into_a_waiting_job_makes_it_due_now,
