@@ -78,7 +78,8 @@ pub trait Operations: Send + Sync {
     /// An alert with its jobs as they are now.
     async fn alert(&self, alert: AlertId) -> Result<Option<AlertView>, StoreError>;
 
-    /// Makes a held, dead, done or cancelled job due now, as if new.
+    /// Makes a held, dead, done or cancelled job due now, as if new. One that waits for approval or for a budget goes on by
+    /// [`Self::approve`] alone, also after it was cancelled; for a merged one, the job that it was merged into is requeued.
     async fn requeue(&self, job: JobId, actor: Actor, reason: String) -> Result<(), StoreError>;
 
     /// Ends a job that no worker holds.
