@@ -107,6 +107,22 @@ async fn the_demo_shows_every_scene_and_ends_with_nothing_left_behind() {
 }
 
 #[tokio::test]
+async fn a_provider_that_lies_is_found_out() {
+    let temporary = tempfile::tempdir().expect("a folder");
+    let mut sever = Sever::start(&["demo", "--exit"], temporary.path());
+    let opening = sever.until("their control");
+    let control = opening.last().and_then(|line| line.split_whitespace().last()).expect("a URL");
+    sever.until("waiting until it is due");
+    let lie = json!({"fault": {"kind": "lying_success"}, "on": "revokeUserSessions"});
+    let posted = http().post(format!("{control}/_sandbox/faults")).header("content-type", "application/json");
+    assert_eq!(posted.body(lie.to_string()).send().await.expect("an answer").status(), 204);
+    let story = sever.until("scenes were as they should be").join("\n");
+    assert!(story.contains("9 of 10") && story.contains("saw okta dora@example.com: 2 sessions left"), "{story}");
+    assert_eq!(sever.status().await.code(), Some(1));
+    assert_eq!(folders_in(temporary.path()), 1, "the log is left to look at");
+}
+
+#[tokio::test]
 async fn the_demo_stays_up_until_it_is_told_to_stop() {
     let temporary = tempfile::tempdir().expect("a folder");
     let mut sever = Sever::start(&["demo"], temporary.path());

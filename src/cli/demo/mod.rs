@@ -6,6 +6,8 @@
 
 mod facts;
 mod folder;
+mod http;
+mod operator;
 mod place;
 mod scene;
 mod sender;
@@ -29,6 +31,7 @@ use crate::lifecycle::Lifecycle;
 use crate::sandbox::Sandbox;
 use crate::telemetry::{LogFormat, init_logs_to};
 use folder::Folder;
+use operator::Operator;
 use place::Place;
 use scene::SCENES;
 use sender::Sender;
@@ -93,7 +96,8 @@ fn stopped(args: &DemoArgs, running: &Running) -> Outcome {
 /// Plays every scene and judges them. Without `--exit` it goes on until it is cancelled.
 async fn show(args: &DemoArgs, running: &Running, folder: &Folder) -> Outcome {
     let sender = Sender::new(folder, running.addresses.alerts, Arc::clone(&running.clock))?;
-    let stage = Stage { running, sender };
+    let admin = running.addresses.admin.context("the demo's config has an operator API, and none was started")?;
+    let stage = Stage { running, sender, operator: Operator::new(folder, admin)? };
     let mut played = Vec::with_capacity(SCENES.len());
     for (position, scene) in SCENES.iter().enumerate() {
         played.push(stage.play(position + 1, scene).await?);

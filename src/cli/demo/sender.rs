@@ -2,22 +2,19 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
+use ::http::{HeaderName, HeaderValue, StatusCode};
 use anyhow::{Context, anyhow};
-use http::{HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::folder::Folder;
+use super::http;
 use crate::cli::init::webhook_secret;
 use crate::clock::Clock;
 use crate::domain::JobId;
 use crate::store::Receipt;
 use crate::verify::{Signer, VerifySettings};
-
-/// Nothing on this machine takes longer.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Signs with the key that the service knows, and with one that it does not.
 pub(super) struct Sender {
@@ -77,7 +74,7 @@ impl Answer {
 impl Sender {
     pub(super) fn new(folder: &Folder, alerts: SocketAddr, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         Ok(Self {
-            client: client()?,
+            client: http::client()?,
             signer: signer(&json!({"file": folder.alert_secret()}))?,
             forger: signer(&json!({"value": webhook_secret()?}))?,
             url: format!("http://{alerts}/v1/alerts/edr"),
@@ -112,12 +109,6 @@ impl Sender {
         let text = response.bytes().await.context("the answer broke off")?;
         Ok(Answer { sent_at, status, body: serde_json::from_slice(&text).unwrap_or_default() })
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the demo plays a sender, which is not part of the service")]
-fn client() -> anyhow::Result<reqwest::Client> {
-    let client = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().redirect(reqwest::redirect::Policy::none());
-    client.build().context("the HTTP client cannot start")
 }
 
 fn signer(secret: &Value) -> anyhow::Result<Signer> {

@@ -3,23 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::StatusCode;
 use anyhow::Context;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Running;
 use super::facts::{AccountFact, Facts, counted};
+use super::operator::Operator;
 use super::place::Place;
-use super::scene::{Act, Name, Person, SCENES, Scene};
+use super::scene::{Act, Name, Person, Scene};
 use super::sender::{Answer, Letter, Sender};
 use super::tell::Timeline;
 use super::watch::Watch;
-use crate::store::Operations;
 
 /// Where scenes are played.
 pub(super) struct Stage<'a> {
     pub(super) running: &'a Running,
     pub(super) sender: Sender,
+    pub(super) operator: Operator,
 }
 
 /// A scene that was played.
@@ -84,9 +86,9 @@ impl<'a> Stage<'a> {
         if let Some(trouble) = scene.trouble {
             self.running.places.iter().for_each(|place| place.strike(trouble));
         }
-        let kept_before = self.quarantined().await?;
+        let kept_before = self.operator.quarantine().await?.len();
         let (mut seen, sent_at) = self.perform(number, scene, &residents, &mut timeline).await?;
-        seen.quarantined = self.quarantined().await?.saturating_sub(kept_before);
+        seen.quarantined = self.operator.quarantine().await?.len().saturating_sub(kept_before);
         seen.accounts = residents.iter().map(Resident::look).collect();
         seen.sort();
         let took = revoked_after(&residents, sent_at);
@@ -115,7 +117,7 @@ impl<'a> Stage<'a> {
     ) -> anyhow::Result<(Facts, Timestamp)> {
         let started_at = self.running.clock.now();
         let body = alert(number, scene, residents, started_at).to_string().into_bytes();
-        let (mut seen, mut sent_at, mut watch) = (Facts::default(), None, Watch::new(self.running));
+        let (mut seen, mut sent_at, mut watch) = (Facts::default(), None, Watch::new(&self.operator));
         let mut letter = None;
         for (act, _) in scene.acts {
             let (what, next) = self.letter(*act, &format!("msg_demo_{number}"), &body, letter.take())?;
@@ -146,20 +148,12 @@ impl<'a> Stage<'a> {
         for reason in answer.skipped() {
             timeline.say("sever", &reason);
         }
-        if answer.status.as_u16() == 422 {
-            let page = self.running.app.store.quarantine(None, 1).await?;
-            for kept in page.items {
-                timeline.say("sever", &format!("kept for a person: {}", kept.reason));
-            }
+        if answer.status == StatusCode::UNPROCESSABLE_ENTITY
+            && let Some(kept) = self.operator.quarantine().await?.first()
+        {
+            timeline.say("sever", &format!("kept for a person: {}", kept.reason));
         }
         Ok(())
-    }
-
-    /// How many deliveries are kept for a person.
-    async fn quarantined(&self) -> anyhow::Result<usize> {
-        let most = u32::try_from(SCENES.len() * 2).unwrap_or(u32::MAX);
-        let page = self.running.app.store.quarantine(None, most).await.context("the quarantine cannot be read")?;
-        Ok(page.items.len())
     }
 }
 

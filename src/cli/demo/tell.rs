@@ -107,6 +107,7 @@ pub(super) fn opening(running: &Running, folder: &Folder) {
     for place in &running.places {
         line(&format!("stand-in of {}", place.name()), place.url());
     }
+    line("their control", running.sandbox.control_url());
 }
 
 /// What to try while it stays up.

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::Context;
-
-use super::Running;
 use super::facts::JobFact;
+use super::operator::Operator;
 use super::tell::{News, Timeline};
 use crate::domain::{Attempt, JobId, JobState};
-use crate::store::{JobDetail, JobView, Operations};
+use crate::store::{JobDetail, JobView};
 
 /// A look this often is cheap, and no step seems late.
 const LOOK_EVERY: Duration = Duration::from_millis(4);
@@ -19,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The jobs of one scene.
 pub(super) struct Watch<'a> {
-    running: &'a Running,
+    operator: &'a Operator,
     jobs: BTreeMap<JobId, Seen>,
 }
 
@@ -32,8 +30,8 @@ struct Seen {
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(running: &'a Running) -> Self {
-        Self { running, jobs: BTreeMap::new() }
+    pub(super) fn new(operator: &'a Operator) -> Self {
+        Self { operator, jobs: BTreeMap::new() }
     }
 
     /// Watches these too. A job that is watched already stays as it was.
@@ -67,8 +65,7 @@ impl<'a> Watch<'a> {
     async fn look(&mut self, timeline: &mut Timeline) -> anyhow::Result<Option<String>> {
         let (mut waiting, mut news, several) = (None, Vec::new(), self.jobs.len() > 1);
         for (id, seen) in &mut self.jobs {
-            let detail = self.running.app.store.job(*id).await.context("a job cannot be read")?;
-            let detail = detail.context("a job of a receipt is not in the store")?;
+            let detail = self.operator.job(*id).await?;
             let label = if several { format!("{}: ", subject(&detail.job)) } else { String::new() };
             news.extend(seen.take_in(&detail, &label, timeline));
             waiting = waiting.or_else(|| seen.waiting(&detail.job));
