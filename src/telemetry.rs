@@ -1,5 +1,6 @@
 //! Logs and metrics: the subscriber, every metric's name, and the digest that stands for a person in logs.
 
+use std::io::IsTerminal;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
@@ -29,16 +30,17 @@ pub enum LogFormat {
 
 /// Sends log lines to stderr. `RUST_LOG` narrows or widens them; the default is `info`.
 pub fn init_logs(format: LogFormat) {
-    init_logs_to(format, std::io::stderr);
+    // Colours would be noise in a file or in a collector of logs.
+    init_logs_to(format, std::io::stderr, std::io::stderr().is_terminal());
 }
 
 /// Sends log lines elsewhere, under the same filter.
-pub fn init_logs_to<W>(format: LogFormat, writer: W)
+pub fn init_logs_to<W>(format: LogFormat, writer: W, colours: bool)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(colours);
     match format {
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).init(),
         LogFormat::Text => builder.with_target(false).init(),

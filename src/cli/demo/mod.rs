@@ -50,7 +50,7 @@ pub(super) struct DemoArgs {
 
 pub(super) fn run(args: &DemoArgs) -> Outcome {
     let folder = Folder::create()?;
-    init_logs_to(LogFormat::Text, std::sync::Mutex::new(folder.log()?));
+    init_logs_to(LogFormat::Text, std::sync::Mutex::new(folder.log()?), false);
     let played = block_on(perform(args, &folder)).and_then(|outcome| outcome);
     match &played {
         Ok(()) if args.exit => folder.remove()?,
