@@ -125,13 +125,13 @@ pub(super) fn how_to_look_around(running: &Running, folder: &Folder) {
             out(&format!("    curl -H \"Authorization: Bearer $(cat {})\" http://{admin}/v1/{path}", token.display()));
         }
     }
+    out("  the config: is it right, and does each provider take our credential?");
+    out(&format!("    sever check -c {} --online", folder.config().display()));
     out("  the providers' side: who is signed in, what was called, and let the next call fail");
     out(&format!("    curl {control}/_sandbox/people"));
     out(&format!("    curl {control}/_sandbox/ledger"));
     let fault = r#"{"fault":{"kind":"error","status":503,"code":"E0000010"}}"#;
     out(&format!("    curl -H 'content-type: application/json' -d '{fault}' {control}/_sandbox/faults"));
-    out("  the config: is it right, and does each provider take our credential?");
-    out(&format!("    sever check -c {} --online", folder.config().display()));
     out("");
     out("Ctrl-C ends it.");
 }
