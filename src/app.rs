@@ -82,6 +82,7 @@ impl App {
         });
         let intake = Arc::new(Intake::new(
             sources.collect(),
+            loaded.providers.iter().filter(|(_, it)| it.common.dry_run).map(|(name, _)| name.clone()).collect(),
             Arc::clone(&policy),
             Arc::clone(&jobs),
             Arc::clone(&clock),

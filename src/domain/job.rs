@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AlertId, JobId, ProviderName, RevokeRequest, Severity, SourceName, Subject};
+use super::{Absence, AlertId, JobId, ProviderName, RevokeRequest, Severity, SourceName, Subject};
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
@@ -195,8 +195,8 @@ pub struct Claim {
     pub attempt: u32,
     /// Attempts that count for the back-off: throttled and released ones do not.
     pub failures: u32,
-    /// Looks in a row that found nobody or nothing.
-    pub absences: u32,
+    /// What the last look did not find. Only a second look in vain for the same is believed.
+    pub absence: Option<Absence>,
     /// When the job was stored, by the steady clock.
     pub created_at: Timestamp,
     /// Time it was held, which does not count towards `give_up_after`.

@@ -93,6 +93,8 @@ pub enum Next {
     LookAgain {
         /// When.
         due_at: Timestamp,
+        /// What was not found.
+        absent: Absence,
     },
     /// Given back unfinished, due at once.
     Release,
@@ -100,11 +102,12 @@ pub enum Next {
     CloseGate(HoldReason),
 }
 
-/// Who or what was not found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Absence {
-    /// No account by that e-mail or user name.
-    Account,
-    /// None of the given sessions.
-    Sessions,
+words! {
+    /// Who or what was not found.
+    Absence {
+        /// No account by that e-mail or user name.
+        Account = "account",
+        /// None of the given sessions.
+        Sessions = "sessions",
+    }
 }

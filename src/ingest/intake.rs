@@ -1,6 +1,6 @@
 //! The one way in: whatever the transport, a delivery ends here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::refusal::{Refusal, RefusalView, Refusals};
 use super::settings::{OnUndecodable, SourceSettings};
 use crate::clock::Clock;
 use crate::decode::{AlertFormat, decode};
-use crate::domain::{Alert, AlertId, Delivery, SourceName};
+use crate::domain::{Alert, AlertId, Delivery, ProviderName, SourceName};
 use crate::policy::{Plan, Policy};
 use crate::store::{Admission, Admitted, JobStore, PlannedAlert, Receipt, ReceiptStatus, Skipped, StoredDelivery};
 use crate::telemetry::Metrics;
@@ -65,6 +65,7 @@ impl SourceIntake {
 /// Verifies, decodes, plans and stores.
 pub struct Intake {
     sources: HashMap<SourceName, Arc<SourceIntake>>,
+    dry_providers: BTreeSet<ProviderName>,
     policy: Arc<Policy>,
     store: Arc<dyn JobStore>,
     clock: Arc<dyn Clock>,
@@ -74,10 +75,11 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// The way in for these sources.
+    /// The way in for these sources. Jobs at `dry_providers` send nothing.
     #[must_use]
     pub fn new(
         sources: Vec<SourceIntake>,
+        dry_providers: BTreeSet<ProviderName>,
         policy: Arc<Policy>,
         store: Arc<dyn JobStore>,
         clock: Arc<dyn Clock>,
@@ -85,7 +87,7 @@ impl Intake {
     ) -> Self {
         let sources = sources.into_iter().map(|source| (source.name.clone(), Arc::new(source))).collect();
         let forged = PeerLimit::new(Arc::clone(&clock));
-        Self { sources, policy, store, clock, metrics, refusals: Arc::default(), forged }
+        Self { sources, dry_providers, policy, store, clock, metrics, refusals: Arc::default(), forged }
     }
 
     /// The source of this name.
@@ -179,7 +181,10 @@ impl Intake {
         let planned = alerts
             .iter()
             .map(|alert| {
-                let plan = self.policy.plan(&source.name, alert, source.dry_run);
+                let mut plan = self.policy.plan(&source.name, alert, source.dry_run);
+                for job in plan.jobs.iter_mut().filter(|job| self.dry_providers.contains(&job.provider)) {
+                    job.dry_run = true;
+                }
                 failures.extend(plan.errors.iter().map(|error| format!("rule {:?}: {}", error.rule, error.message)));
                 planned_alert(alert, plan)
             })

@@ -48,6 +48,12 @@ impl Ending {
         Self::new(Next::Release, AttemptClass::Released, message)
     }
 
+    /// A bug of ours ended it.
+    pub(super) fn panicked(next: Next) -> Self {
+        let message = "this attempt met a bug in sever; the log has the place";
+        Self { answer_unknown: true, ..Self::new(next, AttemptClass::Unavailable, message) }
+    }
+
     /// Cut off while a revoking call was on its way.
     pub(super) fn cut_off() -> Self {
         let message = "cut off by the shutdown while the provider was being called; it may have worked";
@@ -165,8 +171,8 @@ impl Context<'_> {
             Absence::Account => (Outcome::UnknownAccount, "no account by this name"),
             Absence::Sessions => (Outcome::NothingToRevoke, "none of the given sessions"),
         };
-        if claim.absences == 0 {
-            let next = Next::LookAgain { due_at: now + self.look_after };
+        if claim.absence != Some(what) {
+            let next = Next::LookAgain { due_at: now + self.look_after, absent: what };
             return Ending::new(next, AttemptClass::Absent, format!("{missing} was found; a second look follows"));
         }
         Ending::new(Next::Done(outcome), AttemptClass::Absent, format!("{missing} was found in two looks"))

@@ -9,15 +9,17 @@ mod probe;
 mod retry;
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
-use crate::domain::{Account, Claim, Next, Outcome, ProviderName, Settlement};
+use crate::domain::{Account, Claim, Disposition, Next, Outcome, ProviderName, Settlement};
 use crate::lifecycle::Lifecycle;
 use crate::policy::Policy;
 use crate::provider::Provider;
@@ -30,7 +32,7 @@ use probe::Probes;
 pub use retry::RetryPolicy;
 
 /// Wakes up this often even if nobody said that a job is due. Retries fall due without a word.
-const POLL: Duration = Duration::from_millis(250);
+const POLL: Duration = Duration::from_millis(100);
 
 /// A provider and how its jobs are run.
 #[derive(Clone)]
@@ -179,6 +181,12 @@ impl Worker {
     }
 }
 
+/// The attempt counts as failed, and how far it got is not known.
+fn panicked(station: &Station, claim: &Claim, now: Timestamp) -> Ending {
+    let next = station.retry.settle(claim, Disposition::Retry, now);
+    Ending::panicked(next.unwrap_or(Next::Release))
+}
+
 fn take_permits(permits: &Arc<Semaphore>, most: usize) -> Vec<OwnedSemaphorePermit> {
     std::iter::from_fn(|| Arc::clone(permits).try_acquire_owned().ok()).take(most).collect()
 }
@@ -188,7 +196,10 @@ impl Shared {
     async fn work(&self, station: &Station, claim: Claim, permit: OwnedSemaphorePermit) {
         let lease = self.leases.hold(&claim);
         let (started_at, started) = (self.clock.now(), self.clock.steady());
-        if let Some(end) = self.attempt(station, &claim, &lease).await {
+        // A bug that strikes one job must not make it wait out its lease again and again, for ever.
+        let attempt = AssertUnwindSafe(self.attempt(station, &claim, &lease)).catch_unwind();
+        let end = attempt.await.unwrap_or_else(|_| Some(panicked(station, &claim, self.clock.steady())));
+        if let Some(end) = end {
             let took = Duration::try_from(self.clock.steady() - started).unwrap_or_default();
             self.settle(&claim, end.at(claim.attempt, started_at, took)).await;
         }

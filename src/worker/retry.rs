@@ -103,7 +103,7 @@ mod tests {
             dry_run: false,
             attempt: failures + 1,
             failures,
-            absences: 0,
+            absence: None,
             created_at: NOW - age,
             held,
             account_id: None,

@@ -109,7 +109,7 @@ fn intake(store: &Arc<SqliteStore>, clock: &Arc<ManualClock>, metrics: &Arc<Metr
     let verifier = Verifier::new(source(), &settings.verify).expect("a verifier");
     let source = SourceIntake::new(source(), &settings, verifier, Arc::clone(clock) as Arc<dyn Clock>);
     let (store, clock) = (Arc::clone(store), Arc::clone(clock));
-    Intake::new(vec![source], Arc::new(policy(when)), store, clock, Arc::clone(metrics))
+    Intake::new(vec![source], Default::default(), Arc::new(policy(when)), store, clock, Arc::clone(metrics))
 }
 
 impl World {

@@ -87,7 +87,7 @@ async fn one_alert_costs_one_revocation_by_whichever_door_and_name() {
     assert_eq!(app.okta().revocations_of(&ana.id), 1);
     app.assert_nothing_open().await;
     let merged: Vec<_> = app.jobs(Some(JobState::Cancelled)).await;
-    assert_eq!(merged.len(), 2, "{merged:#?}");
+    assert_eq!(merged.len(), 3, "each other spelling: {merged:#?}");
     assert!(merged.iter().all(|job| job.merged_into.is_some()));
 }
 
@@ -318,4 +318,42 @@ async fn hostile_subjects_reach_no_path_of_the_provider() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn an_account_seen_late_gets_two_looks_at_its_sessions_too() {
+    let config = CONFIG.replace("revoke: [{provider: okta}]", "revoke: [{provider: okta, scope: sessions}]");
+    let app = TestApp::with(&config).await;
+    let subject = json!([{"email": "ana@example.com", "sessions": {"okta": ["102gone"]}}]);
+    let answer = app.deliver(stolen("edr-1", subject)).await.assert_accepted();
+    app.drain().await;
+    app.person("ana@example.com", 0);
+    app.wait_and_drain(SECOND * 3).await;
+    let job = app.job(answer.job()).await.job;
+    assert_eq!(job.state, JobState::Queued, "the first look at sessions is not the second in vain: {job:#?}");
+    app.wait_and_drain(SECOND * 3).await;
+    let job = app.job(answer.job()).await.job;
+    assert_eq!((job.state, job.outcome), (JobState::Done, Some(Outcome::NothingToRevoke)));
+}
+
+#[tokio::test]
+async fn a_provider_in_dry_run_is_only_read() {
+    let app = TestApp::with(&CONFIG.replace("timeout: 2s", "timeout: 2s\n    dry_run: true")).await;
+    let ana = app.person("ana@example.com", 1);
+    let answer = app.deliver(by_email("edr-1", "ana@example.com")).await.assert_accepted();
+    app.drain().await;
+    let job = app.job(answer.job()).await.job;
+    assert!(job.dry_run, "the job itself says so");
+    assert_eq!(job.outcome, Some(Outcome::DryRun));
+    app.assert_untouched(&ana, 1);
+
+    // Once it is meant for real, a replay is not taken for what the dry run did.
+    let app = app.restart_with(CONFIG).await;
+    let alert = app.app.store.alerts(None, 1).await.expect("alerts").items.remove(0).id;
+    let actor = sever::audit::Actor::operator("oncall");
+    let stored = app.app.store.delivery_of(alert, actor.clone()).await.expect("read").expect("there");
+    let admission = app.app.intake.plan_again(&stored).expect("planned");
+    app.app.store.replay(stored.seq, admission, actor).await.expect("replayed");
+    app.drain().await;
+    assert_eq!(app.okta().sessions_of(&ana.id), 0);
 }

@@ -246,3 +246,24 @@ fn no_statement_of_the_pipeline_walks_through_the_backlog() {
     }
     assert!(seen > 40, "only {seen} statements were found");
 }
+
+#[tokio::test]
+async fn a_clock_set_back_between_two_runs_delays_nothing() {
+    let backend = SqliteBackend::new();
+    let bench = bench_at(&backend.path());
+    bench.job("a", okta("ana@example.com")).await;
+    let claim = bench.claim_one("okta").await;
+    let due_at = bench.now() + std::time::Duration::from_secs(30);
+    bench.settle(&claim, Next::Retry { due_at, failed: true }).await;
+    drop(bench);
+
+    let earlier = start() - std::time::Duration::from_secs(2 * 3600);
+    let clock = Arc::new(ManualClock::new(earlier));
+    let store = SqliteStore::open(&backend.path(), clock, Arc::new(Metrics::new())).expect("a store");
+    let request = sever::store::ClaimRequest {
+        provider: crate::support::store::name("okta"),
+        limit: 1,
+        lease: std::time::Duration::from_secs(60),
+    };
+    assert_eq!(store.claim(request).await.expect("claimed").len(), 1, "two hours late otherwise");
+}

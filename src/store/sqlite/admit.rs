@@ -318,7 +318,7 @@ fn absorb(tx: &mut Tx<'_>, queued: Queued, alert: AlertId, job: &NewJob) -> Resu
     let mut rules = queued.rules;
     rules.extend(job.rules.iter().filter(|rule| !rules.contains(rule)).cloned().collect::<Vec<_>>());
     tx.sql(
-        "UPDATE jobs SET severity = ?2, due_at = min(due_at, ?3), request = ?4, rules = ?5, absences = 0,
+        "UPDATE jobs SET severity = ?2, due_at = min(due_at, ?3), request = ?4, rules = ?5, absence = NULL,
          created_at = ?3, held_total = 0 WHERE seq = ?1",
     )?
     .execute(params![

@@ -5,11 +5,14 @@ use std::time::Duration;
 use rusqlite::{Row, params};
 use serde_json::json;
 
-use super::codec::{alert_id, job_id, json, micros, severity, time_at, word};
+use super::codec::{alert_id, job_id, json, micros, optional_word, severity, time_at, word};
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
 use crate::domain::{Attempt, AttemptClass, Claim, JobState, Severity};
 use crate::store::{ClaimRequest, StoreError};
+
+/// The longest wait that a provider can ask of us, 15 minutes, and as much again for the randomisation of our own.
+const LONGEST_WAIT: Duration = Duration::from_secs(30 * 60);
 
 /// How much longer than a critical job one of this severity waits for its turn. What has waited longer than that
 /// goes first all the same, so that nothing is starved.
@@ -104,7 +107,7 @@ fn read_claim(row: &Row<'_>) -> rusqlite::Result<Claim> {
         dry_run: row.get("dry_run")?,
         attempt: row.get("attempts")?,
         failures: row.get("failures")?,
-        absences: row.get("absences")?,
+        absence: optional_word(row, "absence")?,
         created_at: time_at(row, "created_at")?,
         held: Duration::from_micros(row.get("held_total")?),
         account_id: row.get("chosen_id")?,
@@ -170,4 +173,12 @@ pub(super) fn renew(tx: &mut Tx<'_>, claims: &[(i64, u32)], lease: Duration) -> 
 /// A store of one process has no leases but those of a process that is gone: they end now, not when they run out.
 pub(super) fn end_all_leases(connection: &rusqlite::Connection, now: jiff::Timestamp) -> rusqlite::Result<usize> {
     connection.execute("UPDATE jobs SET lease_until = ?1 WHERE lease_until > ?1", [now.as_microsecond()])
+}
+
+/// While a process runs, due times never jump. One that lies further off than any wait we plan by default was stored
+/// before the wall clock was set back between two runs: it is due now, which costs one attempt at most.
+pub(super) fn mend_due_times(connection: &rusqlite::Connection, now: jiff::Timestamp) -> rusqlite::Result<usize> {
+    let now = now.as_microsecond();
+    let latest = now.saturating_add(micros(LONGEST_WAIT));
+    connection.execute("UPDATE jobs SET due_at = ?1 WHERE due_at > ?2", [now, latest])
 }

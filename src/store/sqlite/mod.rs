@@ -55,6 +55,10 @@ impl SqliteStore {
         if lost > 0 {
             tracing::warn!(jobs = lost, "took over jobs of a process that ended without giving them back");
         }
+        let mended = claim::mend_due_times(&connection, clock.steady())?;
+        if mended > 0 {
+            tracing::warn!(jobs = mended, "the clock was set back since the last run; jobs due far off are due now");
+        }
         let readers = Readers::open(path)?;
         let due = Arc::new(Notify::new());
         let writer = Writer::start(connection, Arc::clone(&clock), metrics, Arc::clone(&due))?;

@@ -62,7 +62,7 @@ pub(super) fn requeue(tx: &mut Tx<'_>, job: JobId, actor: &Actor, reason: &str) 
         JobState::Queued | JobState::Leased | JobState::Proving => return Err(still_working(&found)),
     }
     tx.sql(
-        "UPDATE jobs SET state = 0, due_at = ?2, created_at = ?2, failures = 0, absences = 0, held_since = NULL,
+        "UPDATE jobs SET state = 0, due_at = ?2, created_at = ?2, failures = 0, absence = NULL, held_since = NULL,
          held_total = 0, finished_at = NULL, outcome = NULL, hold_reason = NULL, dead_reason = NULL, note = NULL,
          result = NULL, account_id = chosen_id, insisted = 1 WHERE seq = ?1",
     )?

@@ -141,7 +141,7 @@ fn widen(tx: &mut Tx<'_>, row: i64, ours: &Ours, other: &Candidate) -> Result<()
     let request = other.request.clone().union(ours.request.clone());
     tx.sql(
         "UPDATE jobs SET request = ?2, due_at = min(jobs.due_at, ?3), severity = max(jobs.severity, o.severity),
-         absences = 0, created_at = max(jobs.created_at, o.created_at),
+         absence = NULL, created_at = max(jobs.created_at, o.created_at),
          held_total = CASE WHEN o.created_at > jobs.created_at THEN o.held_total ELSE jobs.held_total END,
          insisted = max(jobs.insisted, o.insisted)
          FROM (SELECT * FROM jobs WHERE seq = ?4) AS o WHERE jobs.seq = ?1",
@@ -175,7 +175,7 @@ fn merge(tx: &mut Tx<'_>, row: i64, ours: &Ours, other: &Candidate, account: &st
 fn revive_merged(tx: &mut Tx<'_>, row: i64) -> Result<(), StoreError> {
     let revived: Vec<(i64, JobId, String)> = tx
         .sql(
-            "UPDATE jobs SET state = 0, due_at = ?2, created_at = ?2, held_total = 0, absences = 0, merged_into = NULL,
+            "UPDATE jobs SET state = 0, due_at = ?2, created_at = ?2, held_total = 0, absence = NULL, merged_into = NULL,
              finished_at = NULL, note = NULL
              FROM (SELECT id AS into_id, account_id AS into_account FROM jobs WHERE seq = ?1) AS o
              WHERE jobs.account_id = o.into_account AND jobs.state = 6 AND jobs.merged_into = o.into_id
@@ -213,7 +213,7 @@ struct Change<'a> {
     state: i64,
     due_at: Option<i64>,
     failed: bool,
-    absent: bool,
+    absent: Option<&'a str>,
     hold_reason: Option<&'a str>,
     dead_reason: Option<&'a str>,
     outcome: Option<&'a str>,
@@ -252,9 +252,9 @@ fn change_of(tx: &Tx<'_>, next: Next) -> (JobState, AuditEvent, Change<'static>)
             let due_at = Some(due_at.as_microsecond());
             (JobState::Queued, AuditEvent::RetryScheduled, Change { due_at, failed, ..change })
         }
-        Next::LookAgain { due_at } => {
+        Next::LookAgain { due_at, absent } => {
             let due_at = Some(due_at.as_microsecond());
-            (JobState::Queued, AuditEvent::LookScheduled, Change { due_at, absent: true, ..change })
+            (JobState::Queued, AuditEvent::LookScheduled, Change { due_at, absent: Some(absent.as_str()), ..change })
         }
         Next::Release => (JobState::Queued, AuditEvent::Released, Change { due_at: Some(tx.steady), ..change }),
         // The gate's own row says the rest; this job is due as soon as it opens.
@@ -276,7 +276,7 @@ fn update(
     let result = settlement.revocation.as_ref().map(to_json).transpose()?;
     tx.sql(
         "UPDATE jobs SET state = ?3, due_at = ?4, lease_until = NULL, failures = failures + ?5,
-         absences = CASE WHEN ?6 THEN absences + 1 ELSE absences END, hold_reason = ?7, dead_reason = ?8,
+         absence = coalesce(?6, absence), hold_reason = ?7, dead_reason = ?8,
          outcome = ?9, result = coalesce(?10, result), account_id = coalesce(?11, account_id), note = ?12,
          held_since = ?13, finished_at = ?14, call_open = CASE WHEN call_open = ?2 AND NOT ?15 THEN 0 ELSE call_open END
          WHERE seq = ?1 AND attempts = ?2 AND state = 1 RETURNING id, provider",
@@ -321,7 +321,7 @@ fn describe(next: Next) -> serde_json::Value {
         Next::Done(outcome) => json!({"outcome": outcome}),
         Next::Dead(reason) => json!({"dead_reason": reason}),
         Next::Held(reason) => json!({"hold_reason": reason}),
-        Next::Retry { due_at, .. } | Next::LookAgain { due_at } => json!({"due_at": due_at}),
+        Next::Retry { due_at, .. } | Next::LookAgain { due_at, .. } => json!({"due_at": due_at}),
         Next::Release => json!({}),
         Next::CloseGate(reason) => json!({"gate": reason}),
     }

@@ -49,7 +49,7 @@ async fn only_due_jobs_are_claimed_and_each_claim_counts(bench: Bench) {
     assert!(bench.claim("okta", 1).await.is_empty());
     bench.advance(Duration::from_millis(1));
     let claim = bench.claim_one("okta").await;
-    assert_eq!((claim.attempt, claim.failures, claim.absences), (2, 1, 0));
+    assert_eq!((claim.attempt, claim.failures, claim.absence), (2, 1, None));
     assert_eq!(bench.view(job).await.attempts, 2);
 }
 

@@ -1,6 +1,6 @@
 //! The end of an attempt: what each kind of end leaves, and that only the latest attempt may end it.
 
-use sever::domain::{DeadReason, HoldReason, JobState, Next, Outcome, Revocation, Settlement};
+use sever::domain::{Absence, DeadReason, HoldReason, JobState, Next, Outcome, Revocation, Settlement};
 use sever::store::StoreError;
 
 use crate::support::store::{Bench, LEASE, SECOND, account, contract_tests, okta, settlement};
@@ -39,7 +39,7 @@ async fn each_end_leaves_the_job_as_it_says(bench: Bench) {
         (Next::Dead(DeadReason::Refused), JobState::Dead, "dead"),
         (Next::Held(HoldReason::Account), JobState::Held, "held"),
         (Next::Retry { due_at, failed: true }, JobState::Queued, "retry_scheduled"),
-        (Next::LookAgain { due_at }, JobState::Queued, "look_scheduled"),
+        (Next::LookAgain { due_at, absent: Absence::Account }, JobState::Queued, "look_scheduled"),
         (Next::Release, JobState::Queued, "released"),
     ];
     for (number, (next, state, event)) in table.into_iter().enumerate() {
@@ -56,7 +56,7 @@ async fn each_end_leaves_the_job_as_it_says(bench: Bench) {
             Next::Done(outcome) => assert_eq!(view.outcome, Some(outcome)),
             Next::Dead(reason) => assert_eq!(view.dead_reason, Some(reason)),
             Next::Held(reason) => assert_eq!(view.hold_reason, Some(reason)),
-            Next::Retry { due_at, .. } | Next::LookAgain { due_at } => assert_eq!(view.due_at, Some(due_at)),
+            Next::Retry { due_at, .. } | Next::LookAgain { due_at, .. } => assert_eq!(view.due_at, Some(due_at)),
             Next::Release | Next::CloseGate(_) => assert_eq!(view.due_at, Some(bench.now())),
         }
     }

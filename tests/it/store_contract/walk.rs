@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use sever::domain::{Claim, DeadReason, HoldReason, JobId, JobState, Next, Outcome, ProviderName};
+use sever::domain::{Absence, Claim, DeadReason, HoldReason, JobId, JobState, Next, Outcome, ProviderName};
 use sever::store::Bound;
 
 use crate::support::store::{
@@ -105,7 +105,7 @@ impl Walk {
             3 => Next::Dead(DeadReason::Refused),
             4 => Next::Held(HoldReason::Account),
             5 => Next::Retry { due_at, failed: true },
-            6 => Next::LookAgain { due_at },
+            6 => Next::LookAgain { due_at, absent: Absence::Account },
             _ => Next::Release,
         };
         if self.bench.jobs().settle(&claim, settlement(&claim, next)).await.is_ok() {

@@ -58,7 +58,7 @@ CREATE TABLE jobs (
   lease_until INTEGER,                   -- steady; only while leased
   attempts    INTEGER NOT NULL DEFAULT 0,
   failures    INTEGER NOT NULL DEFAULT 0,
-  absences    INTEGER NOT NULL DEFAULT 0,
+  absence     TEXT,                      -- what the last look did not find: account, sessions
   call_open   INTEGER NOT NULL DEFAULT 0, -- the attempt that began a call whose answer is not recorded; 0: none
   repeated    INTEGER NOT NULL DEFAULT 0, -- calls made although an earlier one may have been answered
   dry_run     INTEGER NOT NULL,
