@@ -90,16 +90,24 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Shows what `look` finds: once, or until interrupted. While sever does not answer, says so and keeps looking.
-    pub(super) async fn show(&self, look: impl AsyncFn() -> Result<(), Failure>) -> Outcome {
+    pub(super) async fn show<T: DeserializeOwned>(
+        &self,
+        remote: &Remote,
+        look: impl AsyncFn() -> Result<Answer, ApiError>,
+        sheet: impl Fn(&T) -> Sheet,
+    ) -> Outcome {
         if !self.watch {
-            return look().await;
+            return remote.print(&look().await?, sheet);
         }
         let interrupted = tokio::signal::ctrl_c();
         tokio::pin!(interrupted);
         loop {
+            let found = look().await.and_then(|answer| answer.read());
             clear();
-            if let Err(failure) = look().await {
-                err(&format!("sever: {:#}", passing(failure)?));
+            match found {
+                Ok(found) => sheet(&found).print(),
+                Err(error) if error.may_pass() => err(&format!("sever: {error}")),
+                Err(error) => return Err(error.into()),
             }
             tokio::select! {
                 _ = &mut interrupted => return Ok(()),
@@ -113,14 +121,6 @@ impl Watch {
 fn clear() {
     use std::io::IsTerminal;
     out(if std::io::stdout().is_terminal() { "\u{1b}[2J\u{1b}[H" } else { "" });
-}
-
-/// Trouble that may pass by itself; any other comes back as the failure that it is.
-fn passing(failure: Failure) -> Result<anyhow::Error, Failure> {
-    match failure {
-        Failure::Failed(error) if error.downcast_ref().is_some_and(ApiError::may_pass) => Ok(error),
-        other => Err(other),
-    }
 }
 
 /// A URL to which paths are added.

@@ -96,11 +96,10 @@ async fn list(args: &ListArgs) -> Outcome {
     if args.all {
         return everything(args, &api).await;
     }
-    let look = async || {
-        let answer = api.get("/v1/jobs", &args.query(args.limit)).await?;
-        args.remote.print(&answer, |page: &Page<JobView>| sheet(&page.items, page.next_cursor.is_some()))
-    };
-    args.watch.show(look).await
+    let query = args.query(args.limit);
+    let look = async || api.get("/v1/jobs", &query).await;
+    let part = |page: &Page<JobView>| sheet(&page.items, page.next_cursor.is_some());
+    args.watch.show(&args.remote, look, part).await
 }
 
 async fn everything(args: &ListArgs, api: &Api) -> Outcome {

@@ -11,7 +11,7 @@ use super::text::{Sheet, moment, person, plain, plain_json};
 use super::{ConfigFile, Failure, Outcome, out};
 use crate::config::known_providers;
 use crate::decode::DecodeError;
-use crate::domain::{Alert, AlertSubject, SourceName};
+use crate::domain::{Alert, AlertSubject, Severity, SourceName};
 use crate::policy::{Explanation, PlannedJob, Policy, PolicySettings, RuleTrace, Seen};
 
 /// Arguments of `sever plan`.
@@ -70,7 +70,9 @@ fn policy(chosen: &Chosen) -> Result<Policy, Failure> {
 }
 
 fn undecodable(args: &PlanArgs, error: &DecodeError) -> Failure {
-    let mut text = format!("{} is not an alert of this format:", args.alert.display());
+    let name = args.alert.display().to_string();
+    let name = if name == "-" { "standard input" } else { &name };
+    let mut text = format!("{name} is not an alert of this format:");
     for problem in &error.problems {
         text.push_str(&format!("\n  {}", plain(&problem.to_string())));
     }
@@ -136,11 +138,17 @@ fn traced(sheet: &mut Sheet, trace: &RuleTrace, alert: &Alert) {
         Seen::NotMatched { because, values } => {
             sheet.line(format_args!("  rule {rule:?}{whom}: not matched, for this is false: {because}"));
             for (field, value) in values {
-                sheet.line(format_args!("    {field} is {value}"));
+                sheet.line(format_args!("    {field} is {}", in_words(field, value)));
             }
         }
         Seen::Failed { message } => sheet.line(format_args!("  rule {rule:?}{whom}: FAILED: {message}")),
     }
+}
+
+/// Rules compare severities by their rank; people call them by their names.
+fn in_words<'v>(field: &str, value: &'v str) -> &'v str {
+    let rank = value.parse().ok().filter(|_| field == "alert.severity");
+    rank.and_then(Severity::from_rank).map_or(value, |severity| severity.as_str())
 }
 
 fn jobs(sheet: &mut Sheet, explanation: &Explanation) {

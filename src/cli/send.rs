@@ -124,7 +124,9 @@ impl Delivery<'_> {
             StatusCode::UNAUTHORIZED => Some(format!("`sever refusals {source}` tells which check failed")),
             StatusCode::NOT_FOUND => Some(format!("is {source} in the config, and --url the alert listener?")),
             StatusCode::UNPROCESSABLE_ENTITY => Some("`sever quarantine list` has the reason".to_owned()),
-            StatusCode::PAYLOAD_TOO_LARGE => Some(format!("raise sources.{source}.webhook.max_body")),
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                Some(format!("raise sources.{source}.webhook.max_body in the config, or send less"))
+            }
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE if !self.args.wait => {
                 Some("--wait repeats it".to_owned())
             }

@@ -19,10 +19,7 @@ pub(super) struct StatusArgs {
 
 pub(super) fn run(args: &StatusArgs) -> Outcome {
     let api = args.remote.api()?;
-    block_on(args.watch.show(async || {
-        let answer = api.get("/v1/status", &[]).await?;
-        args.remote.print(&answer, sheet)
-    }))?
+    block_on(args.watch.show(&args.remote, async || api.get("/v1/status", &[]).await, sheet))?
 }
 
 fn sheet(status: &StatusView) -> Sheet {

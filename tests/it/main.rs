@@ -3,6 +3,7 @@
 mod admin;
 mod demo;
 mod kill;
+mod cli_client;
 mod layering;
 mod okta_wire;
 mod pipeline;
