@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::client::{Api, ApiError, Remote, Watch};
-use super::text::{Sheet, moment, moment_or_blank, person, plain_json};
+use super::text::{Sheet, moment, moment_or_blank, number, person, plain_json};
 use super::{Failure, Outcome, block_on, out, words};
 use crate::domain::{self, Attempt, JobId, JobState, ProviderName};
 use crate::store::{AlertView, JobDetail, JobView, Page};
@@ -219,7 +219,7 @@ fn story(detail: &JobDetail, alerts: &[AlertView]) -> Sheet {
 fn facts(job: &JobView) -> Vec<(&'static str, String)> {
     let repeated = match job.repeated {
         0 => String::new(),
-        n => format!("{n} calls made although an earlier one, cut short, may have worked"),
+        n => format!("{} made although an earlier one, cut short, may have worked", number(n.into(), "call", "calls")),
     };
     vec![
         ("note", job.note.clone().unwrap_or_default()),

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::client::{Remote, Watch};
-use super::text::{Sheet, length, moment};
+use super::text::{Sheet, length, moment, number};
 use super::{Outcome, block_on, words};
 use crate::domain::JobState;
 use crate::store::StatusView;
@@ -41,7 +41,10 @@ fn headline(status: &StatusView) -> String {
     if open == 0 && kept == 0 && status.gates.is_empty() {
         format!("Nothing is open.{dead}")
     } else {
-        format!("Open: {open} jobs, {} closed gates, {kept} deliveries in quarantine.{dead}", status.gates.len())
+        let jobs = number(open, "job", "jobs");
+        let gates = number(status.gates.len() as u64, "closed gate", "closed gates");
+        let kept = number(kept, "delivery", "deliveries");
+        format!("Open: {jobs}, {gates}, {kept} in quarantine.{dead}")
     }
 }
 
@@ -55,10 +58,10 @@ fn jobs(sheet: &mut Sheet, status: &StatusView) {
     head.push("oldest due");
     let rows = status.jobs.iter().map(|(provider, states)| {
         let count = |state| states.get(state).copied().unwrap_or_default().to_string();
-        let due = status.oldest_due_seconds.get(provider).filter(|seconds| **seconds > 0.0);
+        // Below a second it is nobody's concern.
+        let due = status.oldest_due_seconds.get(provider).filter(|seconds| **seconds >= 1.0);
         let mut row = vec![provider.to_string()];
         row.extend(JobState::ALL.iter().map(count));
-        // Below a second it is nobody's concern.
         row.push(due.map(|seconds| length(*seconds as u64)).unwrap_or_default());
         row
     });

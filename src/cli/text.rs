@@ -138,6 +138,12 @@ pub(super) fn length(seconds: u64) -> String {
     humantime::format_duration(Duration::from_secs(seconds)).to_string()
 }
 
+/// `1 job`, `2 jobs`
+#[must_use]
+pub(super) fn number(n: u64, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
 /// The names of a subject, the most telling first.
 #[must_use]
 pub(super) fn person(subject: &Subject) -> String {

@@ -566,7 +566,7 @@ fn a_job_tells_its_whole_story() {
         "(request req-1)",
         "#2 2026-11-21 22:14:07Z 80 ms ok: ended",
         "access tokens of apps until they expire",
-        "1 calls made although",
+        "1 call made although",
     ] {
         assert!(out.contains(part), "{part:?} is not in\n{out}");
     }

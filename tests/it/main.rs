@@ -1,9 +1,9 @@
 //! One binary for every integration test.
 
 mod admin;
+mod cli_client;
 mod demo;
 mod kill;
-mod cli_client;
 mod layering;
 mod okta_wire;
 mod pipeline;
