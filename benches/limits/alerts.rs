@@ -1,0 +1,69 @@
+//! Alerts of 1 KiB, each for another person, signed before anything is timed.
+
+use jiff::Timestamp;
+use serde_json::json;
+use sever::clock::{Clock, SystemClock};
+use sever::domain::JobId;
+use sever::verify::{Signer, VerifySettings};
+
+/// As a sender has it.
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=";
+
+/// Where alerts go.
+pub(crate) const PATH: &str = "/v1/alerts/edr";
+
+/// Bytes of an alert's body.
+const BODY: usize = 1024;
+
+/// Somebody whose sessions are to end.
+#[derive(Debug, Clone)]
+pub(crate) struct Subject {
+    pub(crate) id: String,
+    pub(crate) email: String,
+}
+
+impl Subject {
+    /// The number-th person. Ids look like Okta's.
+    pub(crate) fn numbered(number: usize) -> Self {
+        Self { id: format!("00u{number:017}"), email: format!("person-{number:07}@example.com") }
+    }
+}
+
+/// One signed request for each of these people, as bytes on the wire.
+pub(crate) fn requests(people: impl Iterator<Item = Subject>) -> Vec<Vec<u8>> {
+    let settings = json!({"scheme": "standard-webhooks", "secrets": [{"value": SECRET}]});
+    let settings: VerifySettings = serde_json::from_value(settings).expect("settings");
+    let signer = Signer::new(&settings).expect("a signer");
+    let now = SystemClock::new().now();
+    people.map(|person| request(&signer, &person, now)).collect()
+}
+
+fn request(signer: &Signer, person: &Subject, now: Timestamp) -> Vec<u8> {
+    let body = body(person, now);
+    let id = format!("msg_{}", JobId::new().0.simple());
+    let headers = signer.sign(&id, now, body.as_bytes()).expect("signed");
+    let mut request = format!(
+        "POST {PATH} HTTP/1.1\r\nhost: sever\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
+        body.len()
+    );
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {}\r\n", value.to_str().expect("a header in ASCII")));
+    }
+    request.push_str("\r\n");
+    request.push_str(&body);
+    request.into_bytes()
+}
+
+fn body(person: &Subject, now: Timestamp) -> String {
+    let alert = |detail: &str| {
+        json!({
+            "id": person.id, "kind": "session_stolen", "severity": "critical", "occurred_at": now.to_string(),
+            "subjects": [{"email": person.email, "ids": {"okta": person.id}}],
+            "reason": "infostealer cookie seen for sale",
+            "attributes": {"ip": "203.0.113.9", "detail": detail},
+        })
+        .to_string()
+    };
+    let bare = alert("").len();
+    alert(&"x".repeat(BODY - bare))
+}

@@ -1,0 +1,125 @@
+//! Intake: the service's alert listener beside two bare handlers, under the same load.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::Scale;
+use crate::alerts::{Subject, requests};
+use crate::limit::Limit;
+use crate::load::{CONNECTIONS, Heard, send_all};
+use crate::report::{Line, Rounds, millis};
+use crate::rows::{Rows, TABLES};
+use crate::service::Service;
+
+/// Nothing listens there, and nothing is sent there.
+const NOWHERE: &str = "http://127.0.0.1:9";
+
+/// One side's rounds.
+#[derive(Default)]
+struct Side {
+    rates: Vec<f64>,
+    p50: Vec<f64>,
+    p99: Vec<f64>,
+}
+
+impl Side {
+    fn add(&mut self, heard: &Heard) {
+        self.rates.push(heard.per_second());
+        self.p50.push(heard.quantile(0.5).as_secs_f64());
+        self.p99.push(heard.quantile(0.99).as_secs_f64());
+    }
+
+    fn words(&self) -> String {
+        let wait = |waits: &[f64]| millis(Duration::from_secs_f64(Rounds::of(waits.to_vec()).median()));
+        let rate = Rounds::of(self.rates.clone()).median();
+        format!("{rate:.0}/s, p50 {}, p99 {}", wait(&self.p50), wait(&self.p99))
+    }
+}
+
+/// Measures and compares.
+pub(crate) fn measure(runtime: &tokio::runtime::Runtime, scale: Scale) -> Vec<Line> {
+    let rows = runtime.block_on(pattern());
+    let (mut ours, mut same, mut one) = (Side::default(), Side::default(), Side::default());
+    for round in 0..scale.rounds {
+        // Whoever comes first in a round may find the machine in another mood.
+        for turn in 0..if scale.alone { 1 } else { 3 } {
+            match (if scale.alone { 0 } else { round + turn }) % 3 {
+                0 => ours.add(&runtime.block_on(service(scale.alerts))),
+                1 => same.add(&runtime.block_on(limit(rows.clone(), scale.alerts))),
+                _ => one.add(&runtime.block_on(limit(Rows::One, scale.alerts))),
+            }
+        }
+    }
+    lines(&ours, &same, &one)
+}
+
+fn lines(ours: &Side, same: &Side, one: &Side) -> Vec<Line> {
+    let what = format!("intake, {CONNECTIONS} connections, 1 KiB");
+    let line = |beside: &str, limit: &Side| Line::new(&what, beside, ours.words(), limit.words());
+    vec![
+        line("same rows, bare handler", same).at_least(0.5, 0.7, Rounds::ratios(&ours.rates, &same.rates)),
+        line("one row, bare handler", one).at_least(0.0, 0.4, Rounds::ratios(&ours.rates, &one.rates)),
+        Line::new(
+            "intake, p99",
+            "same rows, bare handler",
+            millis(Duration::from_secs_f64(Rounds::of(ours.p99.clone()).median())),
+            millis(Duration::from_secs_f64(Rounds::of(same.p99.clone()).median())),
+        )
+        .at_most(2.0, 2.0, Rounds::ratios(&ours.p99, &same.p99)),
+    ]
+}
+
+/// The rows that one alert leaves behind.
+async fn pattern() -> Rows {
+    let service = Service::start(NOWHERE).await;
+    service.pause().await;
+    send(service.addresses.alerts, 1).await;
+    let (_folder, store) = service.stop().await;
+    Rows::of(&store)
+}
+
+async fn service(alerts: usize) -> Heard {
+    let service = Service::start(NOWHERE).await;
+    service.pause().await;
+    let heard = send(service.addresses.alerts, alerts).await;
+    let (_folder, store) = service.stop().await;
+    demand_rows(&store, &TABLES[..5], alerts);
+    heard
+}
+
+async fn limit(rows: Rows, alerts: usize) -> Heard {
+    let tables = rows.tables();
+    let limit = Limit::start(rows).await;
+    let heard = send(limit.address, alerts).await;
+    let (_folder, store) = limit.stop().await;
+    demand_rows(&store, tables, alerts);
+    heard
+}
+
+async fn send(to: std::net::SocketAddr, alerts: usize) -> Heard {
+    let requests = requests((0..alerts).map(Subject::numbered));
+    let heard = tokio::task::spawn_blocking(move || send_all(to, requests)).await.expect("sent");
+    assert_eq!(heard.accepted, alerts, "every alert is accepted");
+    heard
+}
+
+/// What was answered is there, or nothing was measured.
+fn demand_rows(store: &Path, tables: &[&str], alerts: usize) {
+    let connection = Connection::open_with_flags(store, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a store");
+    for table in tables {
+        let sql = format!("SELECT count(*) FROM {table}");
+        let rows: usize = connection.query_row(&sql, [], |row| row.get(0)).expect("counted");
+        assert_eq!(rows, alerts, "rows of {table}");
+    }
+    if std::env::args().any(|argument| argument == "--sizes") {
+        eprintln_size(store);
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "asked for on the command line")]
+fn eprintln_size(store: &Path) {
+    let size = std::fs::metadata(store).map(|file| file.len()).unwrap_or_default();
+    eprintln!("{} KiB in {:?}", size / 1024, store.file_name().unwrap_or_default());
+}

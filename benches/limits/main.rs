@@ -1,0 +1,103 @@
+//! How fast the service is, beside what this machine could do at best: each line with its limit, in the same run.
+//!
+//! `cargo bench --bench limits` prints the table. Arguments after `--`: names of lines (`intake`, `drain`, `idle`,
+//! `memory`; default: all), `--quick` for fewer and shorter rounds, `--alone` for the service without the sides that it
+//! is compared with, for a profiler, `--write` to put the table into `docs/performance.md`.
+
+mod alerts;
+mod drain;
+mod idle;
+mod intake;
+mod limit;
+mod load;
+mod memory;
+mod report;
+mod rows;
+mod service;
+mod watch;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use sever::clock::{Clock, SystemClock};
+use sever::sandbox::Sandbox;
+use sever::sandbox::okta::Person;
+use tokio::runtime::{Builder, Runtime};
+
+use report::Line;
+
+/// How long and how often.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scale {
+    rounds: usize,
+    alerts: usize,
+    jobs: usize,
+    idle: usize,
+    queued: usize,
+    /// Without the other sides.
+    alone: bool,
+}
+
+const FULL: Scale = Scale { rounds: 7, alerts: 20_000, jobs: 3_000, idle: 200, queued: 100_000, alone: false };
+const QUICK: Scale = Scale { rounds: 3, alerts: 8_000, jobs: 1_500, idle: 50, queued: 20_000, alone: false };
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    // Only `cargo bench` says so; a test run has nothing to measure here.
+    if !has("--bench") {
+        return;
+    }
+    log_to_nowhere();
+    let scale = Scale { alone: has("--alone"), ..if has("--quick") { QUICK } else { FULL } };
+    let names: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with("--")).collect();
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|given| *given == name);
+    let table = report::table(&measure(scale, wanted));
+    print(&table);
+    if has("--write") {
+        report::write(&table);
+    }
+}
+
+fn measure(scale: Scale, wanted: impl Fn(&str) -> bool) -> Vec<Line> {
+    let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let (elsewhere, sandbox) = sandbox();
+    let mut lines = Vec::new();
+    if wanted("intake") {
+        lines.extend(intake::measure(&runtime, scale));
+    }
+    if wanted("drain") {
+        lines.extend(drain::measure(&runtime, sandbox.okta(), scale));
+    }
+    if wanted("idle") {
+        lines.extend(idle::measure(&runtime, sandbox.okta(), scale));
+    }
+    if wanted("memory") {
+        lines.extend(memory::measure(&runtime, scale));
+    }
+    elsewhere.block_on(sandbox.shutdown());
+    lines
+}
+
+/// The stand-in has a thread of its own, as a provider has a machine of its own.
+fn sandbox() -> (Runtime, Sandbox) {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let sandbox = runtime.block_on(Sandbox::start(SocketAddr::from(([127, 0, 0, 1], 0)), clock)).expect("a port");
+    let admin = Person::new("admin@example.com");
+    let id = admin.id.clone();
+    sandbox.okta().add_person(admin);
+    sandbox.okta().accept_ssws(service::TOKEN, &id);
+    (runtime, sandbox)
+}
+
+/// Lines are made as in the service, and thrown away.
+fn log_to_nowhere() {
+    let builder = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_writer(std::io::sink);
+    builder.json().flatten_event(true).with_current_span(true).with_span_list(false).init();
+}
+
+#[expect(clippy::print_stdout, reason = "the table is what was asked for")]
+fn print(table: &str) {
+    println!("\n{table}");
+}

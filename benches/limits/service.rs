@@ -1,0 +1,106 @@
+//! The real service, from a config file to its listener.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sever::app::{Addresses, App};
+use sever::audit::Actor;
+use sever::clock::{Clock, SystemClock};
+use sever::config::Loaded;
+use sever::lifecycle::Lifecycle;
+use sever::store::Operations;
+use tempfile::TempDir;
+
+use crate::alerts::SECRET;
+
+/// What the sandbox takes.
+pub(crate) const TOKEN: &str = "00testTokenThatTheSandboxTakes0123456789";
+
+/// Attempts at once, on both sides of the drain.
+pub(crate) const CONCURRENCY: usize = 32;
+
+/// Accounts that no rule may touch.
+const PROTECTED: usize = 100;
+
+/// A running service with its files.
+pub(crate) struct Service {
+    pub(crate) app: App,
+    pub(crate) addresses: Addresses,
+    folder: TempDir,
+}
+
+impl Service {
+    pub(crate) async fn start(okta: &str) -> Self {
+        let folder = folder();
+        let file = write_config(folder.path(), okta);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let loaded = Loaded::from_file(&file, &clock).unwrap_or_else(|problems| panic!("{problems}"));
+        let app = App::new(loaded, clock, Lifecycle::new()).expect("an app");
+        let addresses = app.start().await.expect("a port");
+        Self { app, addresses, folder }
+    }
+
+    /// Alerts are taken and nothing is sent.
+    pub(crate) async fn pause(&self) {
+        self.app.store.pause(None, Actor::operator("bench"), "measuring".to_owned()).await.expect("paused");
+    }
+
+    pub(crate) async fn resume(&self) {
+        self.app.store.resume(None, Actor::operator("bench")).await.expect("resumed");
+    }
+
+    /// Stops it and leaves its store.
+    pub(crate) async fn stop(self) -> (TempDir, PathBuf) {
+        self.app.finish().await;
+        let store = store_of(self.folder.path());
+        (self.folder, store)
+    }
+}
+
+pub(crate) fn store_of(folder: &Path) -> PathBuf {
+    folder.join("sever.db")
+}
+
+/// On the disk of the build, not in memory.
+pub(crate) fn folder() -> TempDir {
+    TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder")
+}
+
+/// Three rules of which one matches, and accounts that are protected.
+pub(crate) fn write_config(folder: &Path, okta: &str) -> PathBuf {
+    let mut text = format!(
+        r#"
+listen: 127.0.0.1:0
+store: sqlite://{store}
+sources:
+  edr:
+    verify: {{scheme: standard-webhooks, secrets: [{{value: "{SECRET}"}}]}}
+providers:
+  okta:
+    kind: okta
+    url: {okta}
+    credentials: {{api_token: {{value: {TOKEN}}}}}
+    limits: {{concurrency: {CONCURRENCY}}}
+rules:
+  - name: stolen session
+    when: alert.severity >= high && alert.kind == "session_stolen"
+    revoke: [{{provider: okta}}]
+  - name: impossible travel
+    when: alert.severity >= medium && alert.kind in ["impossible_travel", "new_country"]
+    revoke: [{{provider: okta}}]
+  - name: known bad address
+    when: alert.attributes.?ip.orValue("").startsWith("198.51.100.") && alert.kind != "test"
+    revoke: [{{provider: okta}}]
+guardrails:
+  protected:
+"#,
+        store = store_of(folder).display()
+    );
+    for number in 0..PROTECTED {
+        writeln!(text, "    - {{email: \"breakglass-{number:03}-*@example.com\"}}").expect("written");
+    }
+    let file = folder.join("sever.yaml");
+    std::fs::write(&file, text).expect("the config is written");
+    file
+}
