@@ -82,7 +82,12 @@ impl Subject {
 /// NFKC and case folded: how names of people are compared wherever guessing too wide is the safe side.
 #[must_use]
 pub fn fold(text: &str) -> String {
-    let folded = default_case_fold_str(&text.trim().nfkc().collect::<String>());
+    let text = text.trim();
+    // Most names. Normalization leaves ASCII as it is, and folds it to lower case.
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let folded = default_case_fold_str(&text.nfkc().collect::<String>());
     folded.nfkc().collect()
 }
 
@@ -150,6 +155,15 @@ mod tests {
         assert_eq!(check_identifier(&"x".repeat(513)), Err(IdentifierError::TooLong));
         for text in ["ana@example.com", "00ub0oNGTSWTBKOLGLNR", "a/b", "a?b", "Ünïcode", "mei"] {
             assert_eq!(check_identifier(text), Ok(()), "{text:?} was refused");
+        }
+    }
+
+    #[test]
+    fn ascii_is_folded_as_unicode_says() {
+        let ascii: String = (0_u8..128).map(char::from).collect();
+        for text in ascii.chars().map(String::from).chain([ascii.clone()]) {
+            let folded = default_case_fold_str(&text.trim().nfkc().collect::<String>());
+            assert_eq!(fold(&text), folded.nfkc().collect::<String>(), "{text:?}");
         }
     }
 
