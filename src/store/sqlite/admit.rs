@@ -15,32 +15,32 @@ use crate::store::{
 };
 
 /// Stores a delivery, unless it was stored before.
-pub(super) fn admit(tx: &mut Tx<'_>, admission: Admission, cap: QuarantineCap) -> Result<Admitted, StoreError> {
-    if let Some(delivery) = known_delivery(tx, &admission)? {
+pub(super) fn admit(tx: &mut Tx<'_>, admission: &Admission, cap: QuarantineCap) -> Result<Admitted, StoreError> {
+    if let Some(delivery) = known_delivery(tx, admission)? {
         let alerts = receipts_of(tx, delivery)?;
-        return Ok(Admitted::Duplicate(receipt(ReceiptStatus::Duplicate, &admission, alerts)));
+        return Ok(Admitted::Duplicate(receipt(ReceiptStatus::Duplicate, admission, alerts)));
     }
     if admission.quarantine.is_some() {
-        reserve_quarantine(tx, &admission, cap)?;
+        reserve_quarantine(tx, admission, cap)?;
     }
     let delivery = next_delivery(tx)?;
-    let (rows, alerts) = store_alerts(tx, delivery, &admission)?;
-    let status = status_of(&admission, &alerts);
-    insert_delivery(tx, delivery, &admission, status, &rows)?;
+    let (rows, alerts) = store_alerts(tx, delivery, admission)?;
+    let status = status_of(admission, &alerts);
+    insert_delivery(tx, delivery, admission, status, &rows)?;
     tx.sql("INSERT INTO delivery_guards (key, delivery, expires_at) VALUES (?1, ?2, ?3)")?.execute(params![
         admission.guard,
         delivery,
         admission.guard_expires_at.map(|at| at.as_microsecond())
     ])?;
-    record(tx, &admission, status, &alerts, &Actor::system())?;
-    Ok(Admitted::New(receipt(status_word(status), &admission, alerts)))
+    record(tx, admission, status, &alerts, &Actor::system())?;
+    Ok(Admitted::New(receipt(status_word(status), admission, alerts)))
 }
 
 /// Stores what a kept delivery says now.
 pub(super) fn replay(
     tx: &mut Tx<'_>,
     delivery: i64,
-    admission: Admission,
+    admission: &Admission,
     actor: &Actor,
     cap: QuarantineCap,
 ) -> Result<Receipt, StoreError> {
@@ -51,16 +51,16 @@ pub(super) fn replay(
         .ok_or(StoreError::NotFound("delivery"))?;
     let was_kept = before == DeliveryStatus::Quarantined as i64;
     match (was_kept, admission.quarantine.is_some()) {
-        (true, false) => release_quarantine(tx, &admission)?,
-        (false, true) => reserve_quarantine(tx, &admission, cap)?,
+        (true, false) => release_quarantine(tx, admission)?,
+        (false, true) => reserve_quarantine(tx, admission, cap)?,
         (true, true) | (false, false) => {}
     }
-    let (mut rows, alerts) = store_alerts(tx, delivery, &admission)?;
+    let (mut rows, alerts) = store_alerts(tx, delivery, admission)?;
     // What it once said stays its own, or it would outlive it.
     rows.extend(known);
     rows.sort_unstable();
     rows.dedup();
-    let status = status_of(&admission, &alerts);
+    let status = status_of(admission, &alerts);
     tx.sql("UPDATE deliveries SET status = ?2, reason = ?3, alerts = ?4 WHERE seq = ?1")?.execute(params![
         delivery,
         status as i64,
@@ -68,8 +68,8 @@ pub(super) fn replay(
         to_json(&rows)?
     ])?;
     tx.record(AuditEvent::Replayed, None, None, actor, &json!({"delivery": delivery}).to_string())?;
-    record(tx, &admission, status, &alerts, actor)?;
-    Ok(receipt(status_word(status), &admission, alerts))
+    record(tx, admission, status, &alerts, actor)?;
+    Ok(receipt(status_word(status), admission, alerts))
 }
 
 fn receipt(status: ReceiptStatus, admission: &Admission, alerts: Vec<AlertReceipt>) -> Receipt {
@@ -150,18 +150,16 @@ fn body(bytes: &Bytes) -> &[u8] {
     bytes
 }
 
+/// Writes nothing where it is full.
 fn reserve_quarantine(tx: &Tx<'_>, admission: &Admission, cap: QuarantineCap) -> Result<(), StoreError> {
-    let size = admission.body.len() as u64;
-    let (entries, bytes): (u64, u64) = tx
+    let reserved = tx
         .sql(
-            "INSERT INTO quarantine_sizes (source, entries, bytes) VALUES (?1, 1, ?2)
-             ON CONFLICT DO UPDATE SET entries = entries + 1, bytes = bytes + ?2 RETURNING entries, bytes",
+            "INSERT INTO quarantine_sizes (source, entries, bytes) SELECT ?1, 1, ?2 WHERE 1 <= ?3 AND ?2 <= ?4
+             ON CONFLICT DO UPDATE SET entries = entries + 1, bytes = bytes + ?2
+             WHERE entries < ?3 AND bytes + ?2 <= ?4",
         )?
-        .query_row(params![admission.source.as_str(), size], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    if entries > cap.entries || bytes > cap.bytes {
-        return Err(StoreError::QuarantineFull(admission.source.clone()));
-    }
-    Ok(())
+        .execute(params![admission.source.as_str(), admission.body.len() as u64, cap.entries, cap.bytes])?;
+    if reserved == 0 { Err(StoreError::QuarantineFull(admission.source.clone())) } else { Ok(()) }
 }
 
 fn release_quarantine(tx: &Tx<'_>, admission: &Admission) -> Result<(), StoreError> {

@@ -75,7 +75,7 @@ impl SqliteStore {
     async fn write<T, F>(&self, change: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         self.writer.run(change).await
     }
@@ -191,7 +191,7 @@ impl From<rusqlite::Error> for StoreError {
 impl JobStore for SqliteStore {
     async fn admit(&self, admission: Admission) -> Result<Admitted, StoreError> {
         let cap = self.cap;
-        self.write(move |tx| admit::admit(tx, admission, cap)).await
+        self.write(move |tx| admit::admit(tx, &admission, cap)).await
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claim>, StoreError> {
@@ -292,7 +292,7 @@ impl Operations for SqliteStore {
 
     async fn replay(&self, seq: i64, admission: Admission, actor: Actor) -> Result<Receipt, StoreError> {
         let cap = self.cap;
-        self.write(move |tx| admit::replay(tx, seq, admission, &actor, cap)).await
+        self.write(move |tx| admit::replay(tx, seq, &admission, &actor, cap)).await
     }
 
     async fn pause(&self, provider: Option<ProviderName>, actor: Actor, reason: String) -> Result<(), StoreError> {

@@ -37,14 +37,21 @@ pub(super) struct Tx<'a> {
     pub(super) now: Timestamp,
     /// The steady clock at its beginning, in microseconds.
     pub(super) steady: i64,
-    counts: BTreeMap<(String, i64), i64>,
+    counts: Vec<(String, JobState, i64)>,
+    wake: bool,
+}
+
+/// How much was gathered before a change.
+struct Gathered {
+    head: [u8; 32],
+    counts: usize,
     wake: bool,
 }
 
 impl<'a> Tx<'a> {
     pub(super) fn new(db: &'a Connection, clock: &dyn Clock, chain: &'a mut Chain) -> Self {
         let steady = clock.steady().as_microsecond();
-        Self { db, chain, now: clock.now(), steady, counts: BTreeMap::new(), wake: false }
+        Self { db, chain, now: clock.now(), steady, counts: Vec::new(), wake: false }
     }
 
     pub(super) fn sql(&self, sql: &'static str) -> rusqlite::Result<CachedStatement<'a>> {
@@ -55,16 +62,37 @@ impl<'a> Tx<'a> {
         self.db
     }
 
+    /// Makes a change that will most likely succeed, or fail before it writes anything. `false`: it failed later.
+    pub(super) fn trusting(&mut self, change: impl FnOnce(&mut Self) -> bool) -> bool {
+        let (before, written) = (self.gathered(), self.db.total_changes());
+        if change(self) {
+            return true;
+        }
+        self.forget(before);
+        // Some errors, such as a full disk, make SQLite undo the whole transaction by itself.
+        self.db.total_changes() == written && !self.db.is_autocommit()
+    }
+
     /// Undoes the change, and only it, where it says that it failed.
-    pub(super) fn guarded(&mut self, change: impl FnOnce(&mut Self) -> bool) -> rusqlite::Result<()> {
+    pub(super) fn guarded(&mut self, change: impl FnOnce(&mut Self) -> bool) -> rusqlite::Result<bool> {
         self.sql("SAVEPOINT change")?.execute([])?;
-        let (head, counts, wake) = (self.chain.head, self.counts.clone(), self.wake);
+        let before = self.gathered();
         if !change(self) {
             self.sql("ROLLBACK TO change")?.execute([])?;
-            (self.chain.head, self.counts, self.wake) = (head, counts, wake);
+            self.forget(before);
         }
         self.sql("RELEASE change")?.execute([])?;
-        Ok(())
+        Ok(true)
+    }
+
+    fn gathered(&self) -> Gathered {
+        Gathered { head: self.chain.head, counts: self.counts.len(), wake: self.wake }
+    }
+
+    fn forget(&mut self, before: Gathered) {
+        self.chain.head = before.head;
+        self.counts.truncate(before.counts);
+        self.wake = before.wake;
     }
 
     /// Tells the workers, after the commit, that something may be due.
@@ -76,7 +104,7 @@ impl<'a> Tx<'a> {
     pub(super) fn count(&mut self, provider: &str, from: Option<JobState>, to: Option<JobState>) {
         for (state, by) in [(from, -1), (to, 1)] {
             if let Some(state) = state {
-                *self.counts.entry((provider.to_owned(), state as i64)).or_default() += by;
+                self.counts.push((provider.to_owned(), state, by));
             }
         }
     }
@@ -114,7 +142,11 @@ impl<'a> Tx<'a> {
             "INSERT INTO job_counts (provider, state, jobs) VALUES (?1, ?2, ?3)
              ON CONFLICT DO UPDATE SET jobs = jobs + ?3",
         )?;
-        for ((provider, state), by) in self.counts.iter().filter(|(_, by)| **by != 0) {
+        let mut sums = BTreeMap::new();
+        for (provider, state, by) in &self.counts {
+            *sums.entry((provider, *state as i64)).or_insert(0) += by;
+        }
+        for ((provider, state), by) in sums.iter().filter(|(_, by)| **by != 0) {
             statement.execute(params![provider, state, by])?;
         }
         Ok(self.wake)

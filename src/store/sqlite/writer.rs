@@ -24,7 +24,7 @@ type Queued = Box<dyn Change>;
 
 /// A change on its way through the writer.
 trait Change: Send {
-    /// Makes the change; `false` undoes it.
+    /// Makes the change; `false` undoes it. May be called again where everything before was undone.
     fn apply(&mut self, tx: &mut Tx<'_>) -> bool;
 
     /// Tells whoever asked. `failed`: the commit did not happen.
@@ -32,7 +32,7 @@ trait Change: Send {
 }
 
 struct Pending<T, F> {
-    change: Option<F>,
+    change: F,
     result: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -40,10 +40,10 @@ struct Pending<T, F> {
 impl<T, F> Change for Pending<T, F>
 where
     T: Send,
-    F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send,
+    F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send,
 {
     fn apply(&mut self, tx: &mut Tx<'_>) -> bool {
-        self.result = self.change.take().map(|change| change(tx));
+        self.result = Some((self.change)(tx));
         matches!(self.result, Some(Ok(_)))
     }
 
@@ -81,10 +81,10 @@ impl Writer {
     pub(super) async fn run<T, F>(&self, change: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let queued = Box::new(Pending { change: Some(change), result: None, reply });
+        let queued = Box::new(Pending { change, result: None, reply });
         let closed = || StoreError::Unavailable("closed".to_owned());
         match self.queue.as_ref().ok_or_else(closed)?.try_send(queued) {
             Ok(()) => answer.await.map_err(|_| closed())?,
@@ -155,14 +155,44 @@ impl Loop {
         }
     }
 
+    /// A savepoint for each change costs a copy of every page it touches. Hardly any change fails after it has written
+    /// something; only then is everything undone and done again, with savepoints.
     fn apply(&mut self, batch: &mut VecDeque<Queued>) -> rusqlite::Result<bool> {
+        let before = self.chain.clone();
+        if let Some(wake) = self.transact(batch, Care::Trusting)? {
+            return Ok(wake);
+        }
+        self.chain = before;
+        self.transact(batch, Care::Guarding).map(Option::unwrap_or_default)
+    }
+
+    /// `None`: it was undone, because a change that failed may have left something behind.
+    fn transact(&mut self, batch: &mut VecDeque<Queued>, care: Care) -> rusqlite::Result<Option<bool>> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut tx = Tx::new(&self.connection, self.clock.as_ref(), &mut self.chain);
         for change in batch.iter_mut() {
-            tx.guarded(|tx| change.apply(tx))?;
+            let fine = match care {
+                Care::Trusting => tx.trusting(|tx| change.apply(tx)),
+                Care::Guarding => tx.guarded(|tx| change.apply(tx))?,
+            };
+            if !fine {
+                if !self.connection.is_autocommit() {
+                    self.connection.execute_batch("ROLLBACK")?;
+                }
+                return Ok(None);
+            }
         }
         let wake = tx.finish()?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
-        Ok(wake)
+        Ok(Some(wake))
     }
+}
+
+/// How the changes of a transaction are kept apart.
+#[derive(Debug, Clone, Copy)]
+enum Care {
+    /// Not at all, as long as none leaves anything half done.
+    Trusting,
+    /// Each behind a savepoint.
+    Guarding,
 }
