@@ -4,6 +4,7 @@
 //! merely looks like a protected name waits for a person.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use unicode_security::confusable_detection::skeleton;
 use wildmatch::WildMatchPattern;
@@ -173,8 +174,16 @@ impl Patterns {
 /// The same for all texts that look the same: the skeleton of UTS 39 section 4. Folded again, because a skeleton has
 /// capitals (`0` becomes `O`) that the names beside it no longer have.
 fn disguise(folded: &str) -> String {
+    if folded.is_ascii() {
+        let looks: String = folded.bytes().map(|byte| ASCII_LOOKS[usize::from(byte)].as_str()).collect();
+        return fold(&looks);
+    }
     fold(&skeleton(folded).collect::<String>())
 }
+
+/// What each character of ASCII looks like. None of them joins with its neighbours.
+static ASCII_LOOKS: LazyLock<[String; 128]> =
+    LazyLock::new(|| std::array::from_fn(|code| skeleton(&String::from(code as u8 as char)).collect()));
 
 #[cfg(test)]
 mod tests {
@@ -198,6 +207,15 @@ mod tests {
     fn judge(identifier: &str) -> Verdict {
         let account = Account { id: "x1".to_owned(), identifiers: vec!["someone".to_owned(), identifier.to_owned()] };
         guardrails().judge(&name("okta"), &account)
+    }
+
+    #[test]
+    fn ascii_looks_as_unicode_says() {
+        let ascii: Vec<String> = (0_u8..128).map(|code| char::from(code).to_string()).collect();
+        for (one, other) in ascii.iter().flat_map(|one| ascii.iter().map(move |other| (one, other))) {
+            let text = format!("{one}{other}");
+            assert_eq!(disguise(&text), fold(&skeleton(&text).collect::<String>()), "{text:?}");
+        }
     }
 
     #[test]
