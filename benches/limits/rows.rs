@@ -98,7 +98,7 @@ impl Pattern {
         // Pausing wrote to the audit record first; the last row is the alert's.
         let sql = format!("SELECT * FROM {table} ORDER BY 1 DESC LIMIT 1");
         let mut statement = connection.prepare(&sql).expect("prepared");
-        let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let cells = statement.query_row([], |row| {
             let cell = |(place, name): (usize, &String)| Ok(Cell::of(name, row.get(place)?));
             names.iter().enumerate().map(cell).collect::<rusqlite::Result<Vec<Cell>>>()

@@ -21,7 +21,9 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.message)
+        // Ours read on from the path; those of the JSON parser stand by themselves.
+        let reads_on = ["is ", "has ", "names ", "would "].iter().any(|verb| self.message.starts_with(verb));
+        write!(f, "{}{} {}", self.path, if reads_on { "" } else { ":" }, self.message)
     }
 }
 

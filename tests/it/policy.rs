@@ -78,7 +78,9 @@ fn jobs_merge_across_rules_and_across_subjects_with_the_same_names() {
         {"name": "mobile", "when": "alert.severity >= high", "revoke": [
             {"provider": "slack", "scope": "mobile"}, {"provider": "okta", "oauth_tokens": true}]},
     ]}));
-    let plan = plan(&policy, vec![email("ana@example.com"), email("ANA@Example.com")]);
+    // `straße` and `strasse` may be two people: that two spellings are one account shows when they are resolved.
+    assert_eq!(self::plan(&policy, vec![email("ana@example.com"), email("ANA@Example.com")]).jobs.len(), 4);
+    let plan = plan(&policy, vec![email("ana@example.com"), email("ana@example.com")]);
     assert_eq!(plan.jobs.len(), 2);
     assert_eq!(plan.jobs[0].request, RevokeRequest::new(Scope::All));
     assert_eq!(plan.jobs[0].rules, ["web", "mobile"]);

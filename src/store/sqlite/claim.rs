@@ -180,5 +180,15 @@ pub(super) fn end_all_leases(connection: &rusqlite::Connection, now: jiff::Times
 pub(super) fn mend_due_times(connection: &rusqlite::Connection, now: jiff::Timestamp) -> rusqlite::Result<usize> {
     let now = now.as_microsecond();
     let latest = now.saturating_add(micros(LONGEST_WAIT));
-    connection.execute("UPDATE jobs SET due_at = ?1 WHERE due_at > ?2", [now, latest])
+    let mut providers = connection.prepare("SELECT DISTINCT provider FROM job_counts")?;
+    let providers: Vec<String> = providers.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let mut mend =
+        connection.prepare("UPDATE jobs SET due_at = ?1 WHERE provider = ?2 AND severity = ?3 AND due_at > ?4")?;
+    let mut mended = 0;
+    for provider in &providers {
+        for severity in Severity::ALL {
+            mended += mend.execute(params![now, provider, severity.rank(), latest])?;
+        }
+    }
+    Ok(mended)
 }
