@@ -9,6 +9,7 @@ mod okta_wire;
 mod pipeline;
 mod policy;
 mod process;
+mod readme;
 mod sandbox_okta;
 mod schemas;
 mod service;
