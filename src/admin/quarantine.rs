@@ -61,9 +61,12 @@ pub(super) async fn show(
     caller: Caller,
     _: NoParameters,
 ) -> Result<Json<QuarantineDetail>, Fault> {
-    let stored = state.delivery(&id, &caller).await?;
+    let stored = state.delivery(&id).await?;
     match stored.status {
-        DeliveryStatus::Quarantined => Ok(Json(detail(stored))),
+        DeliveryStatus::Quarantined => {
+            state.operations.record_reading(stored.seq, caller.actor()).await?;
+            Ok(Json(detail(stored)))
+        }
         DeliveryStatus::Accepted | DeliveryStatus::Ignored => {
             Err(Fault::NotFound(format!("delivery {} is not in quarantine", stored.seq)))
         }
@@ -77,14 +80,14 @@ pub(super) async fn replay(
     caller: Caller,
     _: NoParameters,
 ) -> Result<Json<Receipt>, Fault> {
-    let stored = state.delivery(&id, &caller).await?;
+    let stored = state.delivery(&id).await?;
     state.replay(&stored, &caller).await
 }
 
 impl AdminState {
-    async fn delivery(&self, id: &Segment, caller: &Caller) -> Result<StoredDelivery, Fault> {
+    async fn delivery(&self, id: &Segment) -> Result<StoredDelivery, Fault> {
         let seq: i64 = id.named("delivery")?;
-        self.operations.delivery(seq, caller.actor()).await?.ok_or_else(|| no_such("delivery", seq))
+        self.operations.delivery(seq).await?.ok_or_else(|| no_such("delivery", seq))
     }
 }
 

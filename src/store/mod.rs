@@ -97,11 +97,14 @@ pub trait Operations: Send + Sync {
     /// Deliveries that could not be decoded or planned, newest first.
     async fn quarantine(&self, cursor: Option<i64>, limit: u32) -> Result<Page<QuarantineView>, StoreError>;
 
-    /// A stored delivery with its body. The reading is recorded.
-    async fn delivery(&self, seq: i64, actor: Actor) -> Result<Option<StoredDelivery>, StoreError>;
+    /// A stored delivery with its body, to be planned again. Whoever shows the body to a person records it first.
+    async fn delivery(&self, seq: i64) -> Result<Option<StoredDelivery>, StoreError>;
 
-    /// Where an alert came from.
-    async fn delivery_of(&self, alert: AlertId, actor: Actor) -> Result<Option<StoredDelivery>, StoreError>;
+    /// Where an alert came from first.
+    async fn delivery_of(&self, alert: AlertId) -> Result<Option<StoredDelivery>, StoreError>;
+
+    /// Records that a person is about to see the body of a delivery.
+    async fn record_reading(&self, seq: i64, actor: Actor) -> Result<(), StoreError>;
 
     /// Stores what a kept delivery decodes into now. What was done for an alert before is not done again.
     async fn replay(&self, seq: i64, admission: Admission, actor: Actor) -> Result<Receipt, StoreError>;

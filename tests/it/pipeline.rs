@@ -351,7 +351,7 @@ async fn a_provider_in_dry_run_is_only_read() {
     let app = app.restart_with(CONFIG).await;
     let alert = app.app.store.alerts(None, 1).await.expect("alerts").items.remove(0).id;
     let actor = sever::audit::Actor::operator("oncall");
-    let stored = app.app.store.delivery_of(alert, actor.clone()).await.expect("read").expect("there");
+    let stored = app.app.store.delivery_of(alert).await.expect("read").expect("there");
     let admission = app.app.intake.plan_again(&stored).expect("planned");
     app.app.store.replay(stored.seq, admission, actor).await.expect("replayed");
     app.drain().await;

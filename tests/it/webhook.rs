@@ -105,7 +105,7 @@ async fn a_rule_that_fails_puts_the_delivery_aside_and_the_others_act() {
     // Mended, the delivery is planned again, and what was done is not done again.
     let app = app.restart_with(CONFIG).await;
     let actor = sever::audit::Actor::operator("oncall");
-    let stored = app.app.store.delivery(kept[0].id, actor.clone()).await.expect("read").expect("there");
+    let stored = app.app.store.delivery(kept[0].id).await.expect("read").expect("there");
     let admission = app.app.intake.plan_again(&stored).expect("planned");
     let receipt = app.app.store.replay(kept[0].id, admission, actor).await.expect("replayed");
     assert_eq!(receipt.alerts[0].jobs.len(), 1);
@@ -243,4 +243,20 @@ fn one_peer_cannot_take_every_connection() {
     };
     let closed = held.iter().filter(is_closed).count();
     assert_eq!(closed, 12);
+}
+
+#[tokio::test]
+async fn a_replay_that_no_rule_matches_any_more_takes_nothing_back() {
+    let app = TestApp::start().await;
+    app.deliver(by_email("edr-1", "ana@example.com")).await.assert_accepted();
+    let app = app.restart_with(&CONFIG.replace("\"session_stolen\"", "\"something_else\"")).await;
+    let alert = app.app.store.alerts(None, 1).await.expect("alerts").items.remove(0);
+    let stored = app.app.store.delivery_of(alert.id).await.expect("read").expect("there");
+    let admission = app.app.intake.plan_again(&stored).expect("planned");
+    let actor = sever::audit::Actor::operator("oncall");
+    app.app.store.replay(stored.seq, admission, actor).await.expect("replayed");
+    let after = app.app.store.delivery_of(alert.id).await.expect("read").expect("there");
+    assert_eq!(after.status, sever::store::DeliveryStatus::Accepted, "its job is still there, and so must its body be");
+    let alert = app.app.store.alert(alert.id).await.expect("read").expect("there");
+    assert_eq!((alert.jobs.len(), alert.skipped.len()), (1, 1), "{alert:#?}");
 }

@@ -60,7 +60,12 @@ pub(super) fn replay(
     rows.extend(known);
     rows.sort_unstable();
     rows.dedup();
-    let status = status_of(admission, &alerts);
+    refresh_skipped(tx, &alerts)?;
+    let status = match status_of(admission, &alerts) {
+        // Its jobs are still there, although no rule would make them now.
+        DeliveryStatus::Ignored if before == DeliveryStatus::Accepted as i64 => DeliveryStatus::Accepted,
+        status => status,
+    };
     tx.sql("UPDATE deliveries SET status = ?2, reason = ?3, alerts = ?4 WHERE seq = ?1")?.execute(params![
         delivery,
         status as i64,
@@ -70,6 +75,15 @@ pub(super) fn replay(
     tx.record(AuditEvent::Replayed, None, None, actor, &json!({"delivery": delivery}).to_string())?;
     record(tx, admission, status, &alerts, actor)?;
     Ok(receipt(status_word(status), admission, alerts))
+}
+
+/// Which rules made no job is told as it is now.
+fn refresh_skipped(tx: &Tx<'_>, alerts: &[AlertReceipt]) -> Result<(), StoreError> {
+    for alert in alerts {
+        tx.sql("UPDATE alerts SET skipped = ?2 WHERE id = ?1")?
+            .execute(params![alert.id.0.into_bytes(), to_json(&alert.skipped)?])?;
+    }
+    Ok(())
 }
 
 fn receipt(status: ReceiptStatus, admission: &Admission, alerts: Vec<AlertReceipt>) -> Receipt {

@@ -285,12 +285,16 @@ impl Operations for SqliteStore {
         self.read(move |db| read::quarantine(db, cursor, limit)).await
     }
 
-    async fn delivery(&self, seq: i64, actor: Actor) -> Result<Option<StoredDelivery>, StoreError> {
-        self.write(move |tx| operate::delivery(tx, seq, &actor)).await
+    async fn delivery(&self, seq: i64) -> Result<Option<StoredDelivery>, StoreError> {
+        self.read(move |db| read::delivery(db, seq)).await
     }
 
-    async fn delivery_of(&self, alert: AlertId, actor: Actor) -> Result<Option<StoredDelivery>, StoreError> {
-        self.write(move |tx| operate::delivery_of(tx, alert, &actor)).await
+    async fn delivery_of(&self, alert: AlertId) -> Result<Option<StoredDelivery>, StoreError> {
+        self.read(move |db| read::delivery_of(db, alert)).await
+    }
+
+    async fn record_reading(&self, seq: i64, actor: Actor) -> Result<(), StoreError> {
+        self.write(move |tx| operate::record_reading(tx, seq, &actor)).await
     }
 
     async fn replay(&self, seq: i64, admission: Admission, actor: Actor) -> Result<Receipt, StoreError> {

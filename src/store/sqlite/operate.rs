@@ -1,13 +1,13 @@
 //! What operators do, each with their name on it.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, params};
 use serde_json::json;
 
-use super::codec::{json, optional_word, state, time_at, word};
+use super::codec::{optional_word, state, word};
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
-use crate::domain::{AlertId, HoldReason, JobId, JobState, ProviderName, check_identifier};
-use crate::store::{DeliveryStatus, StoreError, StoredDelivery};
+use crate::domain::{HoldReason, JobId, JobState, ProviderName, check_identifier};
+use crate::store::StoreError;
 
 struct Found {
     row: i64,
@@ -92,8 +92,12 @@ pub(super) fn cancel(tx: &mut Tx<'_>, job: JobId, actor: &Actor, reason: &str) -
         }
     }
     tx.sql("UPDATE jobs SET state = 6, due_at = NULL, finished_at = ?2, note = ?3 WHERE seq = ?1")?
-        .execute(params![found.row, tx.now.as_microsecond(), format!("cancelled: {reason}")])?;
+        .execute(params![found.row, tx.now.as_microsecond(), cancelled_note(reason)])?;
     moved(tx, &found, job, JobState::Cancelled, AuditEvent::Cancelled, actor, json!({"reason": reason}))
+}
+
+fn cancelled_note(reason: &str) -> String {
+    if reason.is_empty() { "cancelled by an operator".to_owned() } else { format!("cancelled: {reason}") }
 }
 
 /// Lets a held job go on.
@@ -213,47 +217,8 @@ pub(super) fn open_gate(
     Ok(())
 }
 
-/// A stored delivery; that it was read is recorded.
-pub(super) fn delivery(tx: &mut Tx<'_>, seq: i64, actor: &Actor) -> Result<Option<StoredDelivery>, StoreError> {
-    let found = tx.sql("SELECT * FROM deliveries WHERE seq = ?1")?.query_row([seq], stored).optional()?;
-    if found.is_some() {
-        tx.record(AuditEvent::BodyRead, None, None, actor, &json!({"delivery": seq}).to_string())?;
-    }
-    Ok(found)
-}
-
-/// Where an alert came from first.
-pub(super) fn delivery_of(
-    tx: &mut Tx<'_>,
-    alert: AlertId,
-    actor: &Actor,
-) -> Result<Option<StoredDelivery>, StoreError> {
-    let seq = tx
-        .sql("SELECT delivery FROM alerts WHERE id = ?1")?
-        .query_row([alert.0.into_bytes()], |row| row.get(0))
-        .optional()?;
-    match seq {
-        Some(seq) => delivery(tx, seq, actor),
-        None => Ok(None),
-    }
-}
-
-fn stored(row: &Row<'_>) -> rusqlite::Result<StoredDelivery> {
-    let body: Vec<u8> = row.get("body")?;
-    let status = match row.get("status")? {
-        0 => DeliveryStatus::Accepted,
-        1 => DeliveryStatus::Ignored,
-        2 => DeliveryStatus::Quarantined,
-        other => return Err(rusqlite::Error::IntegralValueOutOfRange(0, other)),
-    };
-    Ok(StoredDelivery {
-        seq: row.get("seq")?,
-        source: word(row, "source")?,
-        delivery_id: row.get("delivery_id")?,
-        status,
-        reason: row.get("reason")?,
-        headers: json(row, "headers")?,
-        body: body.into(),
-        received_at: time_at(row, "received_at")?,
-    })
+/// A person is about to see the body of a delivery.
+pub(super) fn record_reading(tx: &mut Tx<'_>, seq: i64, actor: &Actor) -> Result<(), StoreError> {
+    tx.record(AuditEvent::BodyRead, None, None, actor, &json!({"delivery": seq}).to_string())?;
+    Ok(())
 }

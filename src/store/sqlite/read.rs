@@ -12,8 +12,8 @@ use crate::domain::{
     fold,
 };
 use crate::store::{
-    AlertReceipt, AlertView, AuditView, Backlog, GateView, JobDetail, JobFilter, JobReceipt, JobView, Page,
-    QuarantineView, StatusView, StoreError,
+    AlertReceipt, AlertView, AuditView, Backlog, DeliveryStatus, GateView, JobDetail, JobFilter, JobReceipt, JobView,
+    Page, QuarantineView, StatusView, StoreError, StoredDelivery,
 };
 
 /// What keeps providers from being called.
@@ -319,6 +319,40 @@ pub(super) fn quarantine(db: &Connection, cursor: Option<i64>, limit: u32) -> Re
         Ok((view.id, view))
     })?;
     Ok(page(rows.collect::<Result<_, _>>()?, limit))
+}
+
+/// A stored delivery with its body.
+pub(super) fn delivery(db: &Connection, seq: i64) -> Result<Option<StoredDelivery>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT * FROM deliveries WHERE seq = ?1")?;
+    Ok(statement.query_row([seq], stored).optional()?)
+}
+
+/// Where an alert came from first.
+pub(super) fn delivery_of(db: &Connection, alert: AlertId) -> Result<Option<StoredDelivery>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT deliveries.* FROM alerts JOIN deliveries ON deliveries.seq = alerts.delivery WHERE alerts.id = ?1",
+    )?;
+    Ok(statement.query_row([alert.0.into_bytes()], stored).optional()?)
+}
+
+fn stored(row: &Row<'_>) -> rusqlite::Result<StoredDelivery> {
+    let body: Vec<u8> = row.get("body")?;
+    let status = match row.get("status")? {
+        0 => DeliveryStatus::Accepted,
+        1 => DeliveryStatus::Ignored,
+        2 => DeliveryStatus::Quarantined,
+        other => return Err(rusqlite::Error::IntegralValueOutOfRange(0, other)),
+    };
+    Ok(StoredDelivery {
+        seq: row.get("seq")?,
+        source: word(row, "source")?,
+        delivery_id: row.get("delivery_id")?,
+        status,
+        reason: row.get("reason")?,
+        headers: json(row, "headers")?,
+        body: body.into(),
+        received_at: time_at(row, "received_at")?,
+    })
 }
 
 /// The audit record, oldest first.

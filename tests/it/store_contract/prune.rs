@@ -28,7 +28,7 @@ async fn nothing_open_is_removed(bench: Bench) {
         assert!(!view.state.is_final());
         assert_eq!(view.alert_ids.len(), 1, "its alert is gone");
         let alert = view.alert_ids[0];
-        assert!(bench.ops().delivery_of(alert, operator()).await.expect("an answer").is_some(), "its delivery is gone");
+        assert!(bench.ops().delivery_of(alert).await.expect("an answer").is_some(), "its delivery is gone");
     }
 }
 
@@ -128,8 +128,7 @@ async fn an_alert_never_shows_somebody_elses_delivery(bench: Bench) {
     bench.advance(8 * DAY);
     bench.prune().await;
     bench.admit(&Mail::new("f").body(b"about ben").alert("b", [okta("ben@example.com")])).await;
-    let found =
-        bench.ops().delivery_of(alert, operator()).await.expect("an answer").expect("the delivery with the job");
+    let found = bench.ops().delivery_of(alert).await.expect("an answer").expect("the delivery with the job");
     assert_eq!(found.delivery_id, "e");
 }
 
@@ -151,7 +150,7 @@ async fn a_delivery_with_an_alert_that_never_had_a_job_goes_with_the_others(benc
     bench.advance(91 * DAY);
     bench.prune().await;
     assert!(bench.ops().alerts(None, 10).await.expect("alerts").items.is_empty());
-    assert!(bench.ops().delivery(1, operator()).await.expect("an answer").is_none(), "it would stay for ever");
+    assert!(bench.ops().delivery(1).await.expect("an answer").is_none(), "it would stay for ever");
 }
 
 async fn what_was_done_for_an_alert_with_open_jobs_is_not_done_again_after_pruning(bench: Bench) {
