@@ -64,6 +64,11 @@ impl Ending {
         Self { account: Some(account.clone()), ..self }
     }
 
+    /// Whether the job has come to its end.
+    pub(super) fn went_well(&self) -> bool {
+        matches!(self.next, Next::Done(_))
+    }
+
     /// The settlement, once the times are known.
     pub(super) fn at(self, number: u32, started_at: Timestamp, took: Duration) -> Settlement {
         let report = self.report;

@@ -57,7 +57,7 @@ pub struct Worker(Arc<Shared>);
 
 struct Shared {
     store: Arc<dyn JobStore>,
-    stations: BTreeMap<ProviderName, (Station, Arc<Semaphore>)>,
+    stations: BTreeMap<ProviderName, (Station, Seats)>,
     policy: Arc<Policy>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -79,13 +79,13 @@ impl Worker {
         metrics: Arc<Metrics>,
         lifecycle: Lifecycle,
     ) -> Self {
-        let with_permits = |(name, station): (ProviderName, Station)| {
-            let permits = Arc::new(Semaphore::new(station.concurrency));
-            (name, (station, permits))
+        let with_seats = |(name, station): (ProviderName, Station)| {
+            let seats = Seats::new(station.concurrency);
+            (name, (station, seats))
         };
         Self(Arc::new(Shared {
             store,
-            stations: stations.into_iter().map(with_permits).collect(),
+            stations: stations.into_iter().map(with_seats).collect(),
             policy,
             clock,
             metrics,
@@ -116,11 +116,11 @@ impl Worker {
     /// One round: claims for every provider what there are permits for, and starts the attempts.
     pub async fn step(&self) -> Vec<JoinHandle<()>> {
         let mut started = Vec::new();
-        for (name, (station, permits)) in &self.0.stations {
+        for (name, (station, seats)) in &self.0.stations {
             if station.provider.wait().is_some() {
                 continue;
             }
-            let taken = take_permits(permits, station.concurrency);
+            let taken = seats.take(station.concurrency);
             if taken.is_empty() {
                 continue;
             }
@@ -129,13 +129,8 @@ impl Worker {
         started
     }
 
-    async fn start(
-        &self,
-        name: &ProviderName,
-        station: &Station,
-        mut permits: Vec<OwnedSemaphorePermit>,
-    ) -> Vec<JoinHandle<()>> {
-        let limit = u32::try_from(permits.len()).unwrap_or(u32::MAX);
+    async fn start(&self, name: &ProviderName, station: &Station, mut seats: Vec<Seat>) -> Vec<JoinHandle<()>> {
+        let limit = u32::try_from(seats.len()).unwrap_or(u32::MAX);
         let request = ClaimRequest { provider: name.clone(), limit, lease: LEASE };
         let claims = match self.0.store.claim(request).await {
             Ok(claims) => claims,
@@ -146,10 +141,10 @@ impl Worker {
         };
         claims
             .into_iter()
-            .filter_map(|claim| Some((claim, permits.pop()?)))
-            .map(|(claim, permit)| {
+            .filter_map(|claim| Some((claim, seats.pop()?)))
+            .map(|(claim, seat)| {
                 let (shared, station) = (Arc::clone(&self.0), station.clone());
-                self.0.lifecycle.spawn(async move { shared.work(&station, claim, permit).await })
+                self.0.lifecycle.spawn(async move { shared.work(&station, claim, seat).await })
             })
             .collect()
     }
@@ -187,24 +182,54 @@ fn panicked(station: &Station, claim: &Claim, now: Timestamp) -> Ending {
     Ending::panicked(next.unwrap_or(Next::Release))
 }
 
-fn take_permits(permits: &Arc<Semaphore>, most: usize) -> Vec<OwnedSemaphorePermit> {
-    std::iter::from_fn(|| Arc::clone(permits).try_acquire_owned().ok()).take(most).collect()
+/// Room for attempts at one provider.
+struct Seats {
+    calls: Arc<Semaphore>,
+    jobs: Arc<Semaphore>,
+}
+
+/// A job's place. The part that lets it call goes back once the provider has done what it was asked, so that the next
+/// job is claimed in the commit that writes this one down, and not only in the one after.
+struct Seat {
+    call: OwnedSemaphorePermit,
+    job: OwnedSemaphorePermit,
+}
+
+impl Seats {
+    /// As many jobs as may call may wait besides for being written down: a store that fails stops the calls.
+    fn new(concurrency: usize) -> Self {
+        let jobs = concurrency.saturating_mul(2).min(Semaphore::MAX_PERMITS);
+        Self { calls: Arc::new(Semaphore::new(concurrency)), jobs: Arc::new(Semaphore::new(jobs)) }
+    }
+
+    fn take(&self, most: usize) -> Vec<Seat> {
+        let seat = || {
+            let job = Arc::clone(&self.jobs).try_acquire_owned().ok()?;
+            let call = Arc::clone(&self.calls).try_acquire_owned().ok()?;
+            Some(Seat { call, job })
+        };
+        std::iter::from_fn(seat).take(most).collect()
+    }
 }
 
 impl Shared {
-    /// One claim from start to settlement. The permit goes back however this ends.
-    async fn work(&self, station: &Station, claim: Claim, permit: OwnedSemaphorePermit) {
+    /// One claim from start to settlement. The seat goes back however this ends.
+    async fn work(&self, station: &Station, claim: Claim, seat: Seat) {
         let lease = self.leases.hold(&claim);
         let (started_at, started) = (self.clock.now(), self.clock.steady());
+        let Seat { call, job } = seat;
         // A bug that strikes one job must not make it wait out its lease again and again, for ever.
         let attempt = AssertUnwindSafe(self.attempt(station, &claim, &lease)).catch_unwind();
         let end = attempt.await.unwrap_or_else(|_| Some(panicked(station, &claim, self.clock.steady())));
+        // After a failure nothing new begins before it is written down: it may close the gate.
+        let call = Some(call).filter(|_| !end.as_ref().is_some_and(Ending::went_well));
         if let Some(end) = end {
+            self.freed.notify_one();
             let took = Duration::try_from(self.clock.steady() - started).unwrap_or_default();
             self.settle(&claim, end.at(claim.attempt, started_at, took)).await;
         }
         self.leases.let_go(&claim);
-        drop(permit);
+        drop((call, job));
         self.freed.notify_one();
     }
 
