@@ -156,6 +156,7 @@ impl Readers {
         for _ in 0..READERS {
             let connection = Connection::open_with_flags(path, flags)?;
             connection.busy_timeout(Duration::from_secs(2))?;
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
             connections.push(connection);
         }
         Ok(Self {
