@@ -85,7 +85,7 @@ fn lease(tx: &mut Tx<'_>, row: i64, from: JobState, lease: Duration) -> Result<C
     let mut claim = tx
         .sql(
             "UPDATE jobs SET state = 1, due_at = NULL, lease_until = ?2, attempts = attempts + 1 WHERE seq = ?1
-             RETURNING id, seq, provider, subject, request, severity, dry_run, attempts, failures, absences, created_at,
+             RETURNING id, seq, provider, subject, request, severity, dry_run, attempts, failures, absence, created_at,
              held_total, chosen_id, approved, call_open, lease_until, alert_id, source, received_at, occurred_at",
         )?
         .query_row(params![row, until], read_claim)?;
