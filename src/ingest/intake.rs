@@ -122,7 +122,7 @@ impl Intake {
         let verified = match source.verifier.verify(delivery, self.clock.now()) {
             Ok(verified) => verified,
             Err(VerifyError::Stale { reason, .. }) => return Err(Refusal::Stale(reason)),
-            Err(VerifyError::Forged(reason)) => return Err(self.forged(reason, peer)),
+            Err(VerifyError::Forged(reason)) => return Err(self.limited(Refusal::Forged(reason), peer)),
         };
         if let Some(limit) = &source.limit {
             limit.take().map_err(|retry_after| Refusal::Limited { retry_after })?;
@@ -138,10 +138,11 @@ impl Intake {
         }
     }
 
-    fn forged(&self, reason: Reason, peer: Option<IpAddr>) -> Refusal {
+    /// A refusal that anybody can cause: whoever causes many is told to wait, and no longer logged.
+    pub fn limited(&self, refusal: Refusal, peer: Option<IpAddr>) -> Refusal {
         match peer.map(|peer| self.forged.take(peer)) {
             Some(Err(retry_after)) => Refusal::Limited { retry_after },
-            Some(Ok(())) | None => Refusal::Forged(reason),
+            Some(Ok(())) | None => refusal,
         }
     }
 

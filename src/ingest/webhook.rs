@@ -76,6 +76,7 @@ async fn receive(
             }
         }
         Err(refusal) => {
+            let refusal = webhook.intake.limited(refusal, Some(peer));
             if let Ok(name) = name.parse() {
                 webhook.intake.refuse(&name, &refusal, Some(peer), 0);
             }

@@ -174,6 +174,12 @@ async fn forged_deliveries_of_one_peer_are_limited_and_honest_ones_are_not() {
     }
     assert!(limited >= 75, "{limited} of 100 were limited");
     app.deliver(by_email("edr-1", "ana@example.com")).await.assert_accepted();
+
+    // Neither does a flood of anything else that anybody can send fill the log.
+    let large = app.post("edr", Vec::new(), vec![b' '; 2 << 20]).await;
+    assert_eq!(large.status, StatusCode::TOO_MANY_REQUESTS);
+    let source: SourceName = "edr".parse().expect("a name");
+    assert!(app.app.intake.refusals().of(&source).len() < 30);
 }
 
 #[tokio::test]
