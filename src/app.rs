@@ -1,6 +1,6 @@
 //! The only place that knows every concrete type: wires a loaded config into a running service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use crate::admin::{self, AdminSettings, AdminState, Gauges, Hosts, ProviderInfo};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
-use crate::domain::ProviderName;
+use crate::domain::{HoldReason, ProviderName};
 use crate::ingest::{self, DetailedListen, Intake, SourceIntake, TrustedProxies, WebhookLimits};
 use crate::lifecycle::Lifecycle;
 use crate::listener::{self, ListenerLimits};
@@ -55,6 +55,7 @@ pub struct App {
     lifecycle: Lifecycle,
     clock: Arc<dyn Clock>,
     listen: DetailedListen,
+    providers: BTreeSet<ProviderName>,
     admin: Option<(AdminSettings, AdminState)>,
     retention: Retention,
 }
@@ -116,13 +117,15 @@ impl App {
             };
             (settings, state)
         });
+        let providers = loaded.config.providers.keys().cloned().collect();
         let listen = loaded.config.listen.detailed();
         let retention = loaded.retention;
-        Ok(Self { intake, store, worker, metrics, lifecycle, clock, listen, admin, retention })
+        Ok(Self { intake, store, worker, metrics, lifecycle, clock, listen, providers, admin, retention })
     }
 
     /// Binds the listeners and starts everything.
     pub async fn start(&self) -> anyhow::Result<Addresses> {
+        self.hold_orphans().await?;
         let alerts = bind(self.listen.address).await?;
         let mut addresses = Addresses { alerts: alerts.local_addr()?, admin: None };
         if let Some((settings, state)) = &self.admin {
@@ -147,6 +150,20 @@ impl App {
         let (store, retention, lifecycle) = (Arc::clone(&self.store), self.retention, self.lifecycle.clone());
         self.lifecycle.spawn_vital("retention", async move { prune_forever(store, retention, lifecycle).await });
         Ok(addresses)
+    }
+
+    /// Jobs of a provider that left the config say what they wait for. Once it is back, the gate is probed open.
+    async fn hold_orphans(&self) -> anyhow::Result<()> {
+        let backlog = self.store.backlog().await?;
+        let open = backlog.jobs.iter().filter(|(_, state, count)| !state.is_final() && *count > 0);
+        let orphaned: BTreeSet<&ProviderName> =
+            open.map(|(provider, ..)| provider).filter(|provider| !self.providers.contains(*provider)).collect();
+        for provider in orphaned {
+            let note = "it is not in the config any more: put it back, or cancel its jobs".to_owned();
+            tracing::error!(provider.name = %provider, "jobs wait for a provider that is not in the config");
+            self.store.close_gate(provider, HoldReason::Misconfigured, note).await?;
+        }
+        Ok(())
     }
 
     /// Waits until everything has stopped, letting go of what does not finish in time.

@@ -1,7 +1,7 @@
 //! Serves HTTP/1.1 so that no peer can hold it up: caps on connections, time limits on heads, a clean drain.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -82,7 +82,13 @@ async fn converse(stream: TcpStream, peer: SocketAddr, router: Router, limits: L
 
 /// Who is connected how often.
 #[derive(Default)]
-struct Peers(Mutex<HashMap<IpAddr, usize>>);
+struct Peers(Mutex<Seats>);
+
+#[derive(Default)]
+struct Seats {
+    taken: HashMap<IpAddr, usize>,
+    total: usize,
+}
 
 struct Seat {
     peers: Arc<Peers>,
@@ -91,25 +97,74 @@ struct Seat {
 
 impl Peers {
     fn seat(peers: &Arc<Self>, peer: IpAddr, limits: &ListenerLimits) -> Option<Seat> {
-        let mut seats = peers.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let total: usize = seats.values().sum();
-        let taken = seats.entry(peer).or_default();
-        if total >= limits.connections || *taken >= limits.connections_per_peer {
+        let peer = household(peer);
+        let mut seats = peers.lock();
+        let taken = seats.taken.get(&peer).copied().unwrap_or_default();
+        // Whoever is turned away leaves nothing behind.
+        if seats.total >= limits.connections || taken >= limits.connections_per_peer {
             return None;
         }
-        *taken += 1;
+        seats.taken.insert(peer, taken + 1);
+        seats.total += 1;
         Some(Seat { peers: Arc::clone(peers), peer })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Seats> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut seats = self.peers.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(taken) = seats.get_mut(&self.peer) {
+        let mut seats = self.peers.lock();
+        seats.total -= 1;
+        if let Some(taken) = seats.taken.get_mut(&self.peer) {
             *taken -= 1;
             if *taken == 0 {
-                seats.remove(&self.peer);
+                seats.taken.remove(&self.peer);
             }
         }
+    }
+}
+
+/// One household has one IPv6 /64 (RFC 6177): its 2^64 addresses count as one peer.
+#[must_use]
+pub fn household(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_household_counts_once() {
+        let of = |text: &str| household(text.parse().expect("an address")).to_string();
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), of("2001:db8:1:2::1"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_eq!(of("::ffff:203.0.113.5"), "203.0.113.5");
+    }
+
+    #[test]
+    fn whoever_is_turned_away_leaves_nothing_behind() {
+        let limits = ListenerLimits { connections: 2, connections_per_peer: 1, header_timeout: Duration::from_secs(1) };
+        let peers = Arc::new(Peers::default());
+        let seat = |peer: &str| Peers::seat(&peers, peer.parse().expect("an address"), &limits);
+        let first = seat("2001:db8::1").expect("room");
+        assert!(seat("2001:db8::2").is_none(), "the same household");
+        let second = seat("203.0.113.1").expect("room");
+        for number in 0..100 {
+            assert!(seat(&format!("203.0.113.{number}")).is_none(), "all are taken");
+        }
+        assert_eq!(peers.lock().taken.len(), 2);
+        drop((first, second));
+        let left = peers.lock();
+        assert_eq!((left.taken.len(), left.total), (0, 0));
     }
 }

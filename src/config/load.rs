@@ -161,10 +161,10 @@ impl Builder<'_> {
     /// What no part can see alone.
     fn relations(&mut self, config: &Config) {
         for (name, provider) in &config.providers {
-            let needed = provider.common().timeout.0 + LEASE_MARGIN;
-            if needed >= LEASE {
-                let most = (LEASE - LEASE_MARGIN).as_secs();
-                let message = format!("a call must end well within its lease of {LEASE:?}: use less than {most}s");
+            // A lease is renewed at a third of it, so two thirds are left at any time.
+            let most = LEASE * 2 / 3 - LEASE_MARGIN;
+            if provider.common().timeout.0 > most {
+                let message = format!("a call must end well within its lease of {LEASE:?}: use at most {most:?}");
                 self.error(&format!("providers.{name}.timeout"), message);
             }
         }

@@ -203,8 +203,10 @@ pub struct Claim {
     pub held: Duration,
     /// The account that an operator chose.
     pub account_id: Option<String>,
-    /// An operator agreed, so that look-alikes and unread accounts no longer hold it.
+    /// An operator agreed, so that look-alikes no longer hold it.
     pub approved: bool,
+    /// An operator agreed to act on the chosen account although it cannot be read.
+    pub unread_ok: bool,
     /// An earlier attempt may have called the provider and its answer is not known.
     pub call_open: bool,
     /// Until when the lease runs, by the steady clock.

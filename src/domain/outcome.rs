@@ -47,6 +47,8 @@ pub enum Disposition {
     Throttle {
         /// How long the provider asked us to wait.
         after: Option<Duration>,
+        /// Whether the provider was asked at all; otherwise we held the call back ourselves.
+        asked: bool,
     },
     /// Our credential or settings: the provider waits, nothing dies.
     CloseGate(HoldReason),

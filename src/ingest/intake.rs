@@ -121,7 +121,8 @@ impl Intake {
     async fn take(&self, source: &SourceIntake, delivery: Delivery, peer: Option<IpAddr>) -> Result<Receipt, Refusal> {
         let verified = match source.verifier.verify(delivery, self.clock.now()) {
             Ok(verified) => verified,
-            Err(VerifyError::Stale { reason, .. }) => return Err(Refusal::Stale(reason)),
+            // Anybody who once saw a delivery can send it again.
+            Err(VerifyError::Stale { reason, .. }) => return Err(self.limited(Refusal::Stale(reason), peer)),
             Err(VerifyError::Forged(reason)) => return Err(self.limited(Refusal::Forged(reason), peer)),
         };
         if let Some(limit) = &source.limit {
@@ -140,6 +141,9 @@ impl Intake {
 
     /// A refusal that anybody can cause: whoever causes many is told to wait, and no longer logged.
     pub fn limited(&self, refusal: Refusal, peer: Option<IpAddr>) -> Refusal {
+        if refusal == Refusal::Unavailable {
+            return refusal;
+        }
         match peer.map(|peer| self.forged.take(peer)) {
             Some(Err(retry_after)) => Refusal::Limited { retry_after },
             Some(Ok(())) | None => refusal,

@@ -12,8 +12,8 @@ use governor::state::keyed::HashMapStateStore;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
-use super::peer::household;
 use crate::clock::Clock;
+use crate::listener::household;
 use crate::settings::Rate;
 
 /// Forged deliveries that one peer may send at once before it is told to wait; one more is allowed each second.

@@ -1,6 +1,6 @@
 //! Who is at the other end.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use http::HeaderMap;
 use ipnet::IpNet;
@@ -40,17 +40,6 @@ impl TrustedProxies {
     }
 }
 
-/// One household has one IPv6 /64 (RFC 6177): its 2^64 addresses count as one peer.
-pub(super) fn household(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,13 +62,5 @@ mod tests {
             let peer = proxies.peer(connected.parse().expect("an address"), &headers);
             assert_eq!(peer.to_string(), expected, "{connected} with {forwarded:?}");
         }
-    }
-
-    #[test]
-    fn a_household_counts_once() {
-        let of = |text: &str| household(text.parse().expect("an address")).to_string();
-        assert_eq!(of("2001:db8:1:2:3:4:5:6"), of("2001:db8:1:2::1"));
-        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
-        assert_eq!(of("::ffff:203.0.113.5"), "203.0.113.5");
     }
 }

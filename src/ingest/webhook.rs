@@ -10,8 +10,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::sync::Semaphore;
 
 use super::intake::{Intake, SourceIntake};
 use super::peer::TrustedProxies;
@@ -37,7 +39,11 @@ struct Webhook {
     limits: WebhookLimits,
     clock: Arc<dyn Clock>,
     lifecycle: Lifecycle,
+    unread: Arc<Semaphore>,
 }
+
+/// Bytes of unfinished bodies in memory, of all senders together; nobody knows yet who they are.
+const UNREAD_BODIES: usize = 256 << 20;
 
 /// `POST /v1/alerts/{source}`, `GET /healthz` and whatever `ready` answers at `GET /readyz`.
 pub fn router(
@@ -47,7 +53,8 @@ pub fn router(
     lifecycle: Lifecycle,
     ready: MethodRouter,
 ) -> Router {
-    let webhook = Webhook { intake, limits, clock, lifecycle };
+    let unread = Arc::new(Semaphore::new(UNREAD_BODIES));
+    let webhook = Webhook { intake, limits, clock, lifecycle, unread };
     Router::new()
         .route("/v1/alerts/{source}", post(receive).fallback(|| async { Refusal::Method }))
         .with_state(webhook)
@@ -98,14 +105,31 @@ impl Webhook {
         if announced.is_some_and(|length: usize| length > source.max_body) {
             return Err(Refusal::TooLarge);
         }
-        let read = Limited::new(body, source.max_body).collect();
-        match tokio::time::timeout(self.limits.body_timeout, read).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(Refusal::TooLarge),
-            Ok(Err(_)) => Err(Refusal::Malformed),
-            Err(_) => Err(Refusal::TooSlow),
-        }
+        let read = self.collect(Limited::new(body, source.max_body));
+        tokio::time::timeout(self.limits.body_timeout, read).await.unwrap_or(Err(Refusal::TooSlow))
     }
+
+    /// Counts what has come so far against [`UNREAD_BODIES`], and gives it back once the body is whole: from then on it is
+    /// judged at once.
+    async fn collect(&self, mut body: Limited<Body>) -> Result<Bytes, Refusal> {
+        let mut held = Vec::new();
+        let mut whole = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|error| unreadable(error.as_ref()))?.into_data() else { continue };
+            // Nearly always the body comes in one piece, which is not copied.
+            if whole.is_empty() && body.is_end_stream() {
+                return Ok(data);
+            }
+            let size = u32::try_from(data.len()).unwrap_or(u32::MAX);
+            held.push(self.unread.try_acquire_many(size).map_err(|_| Refusal::Unavailable)?);
+            whole.extend_from_slice(&data);
+        }
+        Ok(whole.freeze())
+    }
+}
+
+fn unreadable(error: &(dyn std::error::Error + 'static)) -> Refusal {
+    if error.is::<LengthLimitError>() { Refusal::TooLarge } else { Refusal::Malformed }
 }
 
 fn answer(receipt: Receipt, on_undecodable: OnUndecodable) -> Response {

@@ -132,7 +132,9 @@ impl ProviderError {
     #[must_use]
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::Throttled { retry_after, .. } => Disposition::Throttle { after: *retry_after },
+            Self::Throttled { retry_after, report } => {
+                Disposition::Throttle { after: *retry_after, asked: report.status.is_some() }
+            }
             Self::Unavailable(_) => Disposition::Retry,
             Self::Unauthorized(_) => Disposition::CloseGate(HoldReason::Credential),
             Self::Misconfigured(_) => Disposition::CloseGate(HoldReason::Misconfigured),

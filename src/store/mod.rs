@@ -44,6 +44,9 @@ pub trait JobStore: Send + Sync {
     /// Ends an attempt. [`StoreError::LeaseLost`] when a later attempt exists.
     async fn settle(&self, claim: &Claim, settlement: Settlement) -> Result<(), StoreError>;
 
+    /// Makes a provider's jobs wait, with the reason in words.
+    async fn close_gate(&self, provider: &ProviderName, reason: HoldReason, note: String) -> Result<(), StoreError>;
+
     /// Lets a provider's jobs go on.
     async fn open_gate(&self, provider: &ProviderName, reason: HoldReason) -> Result<(), StoreError>;
 

@@ -6,11 +6,15 @@ use jiff::Timestamp;
 
 use super::retry::RetryPolicy;
 use crate::domain::{
-    Absence, Account, Attempt, AttemptClass, Claim, DeadReason, HoldReason, Next, Outcome, Revocation, Settlement,
-    Subject,
+    Absence, Account, Attempt, AttemptClass, Claim, DeadReason, Disposition, HoldReason, Next, Outcome, Revocation,
+    Settlement, Subject,
 };
 use crate::policy::{Guardrails, Verdict};
 use crate::provider::{CallReport, Provider, ProviderError};
+
+/// A job whose call is refused as if it were our credential's fault, while that works, is tried so often before it waits
+/// for a person.
+const TRIES_BEFORE_HELD: u32 = 3;
 
 /// What an attempt needs to know besides the claim.
 pub(super) struct Context<'a> {
@@ -62,6 +66,11 @@ impl Ending {
 
     fn with(self, account: &Account) -> Self {
         Self { account: Some(account.clone()), ..self }
+    }
+
+    /// Held back by ourselves, without a call.
+    pub(super) fn was_held_back(&self) -> bool {
+        self.class == AttemptClass::Throttled && self.report.status.is_none()
     }
 
     /// Whether the job has come to its end.
@@ -138,7 +147,9 @@ impl Context<'_> {
             return Err(Box::new(end));
         }
         match &subject.id {
-            Some(id) if claim.approved => Ok(Account { id: id.clone(), identifiers: vec![id.clone()] }),
+            Some(id) if claim.unread_ok && claim.account_id.is_some() => {
+                Ok(Account { id: id.clone(), identifiers: vec![id.clone()] })
+            }
             _ => {
                 let mut end = Ending { next: Next::Held(HoldReason::Approval), ..end };
                 end.report.message = format!(
@@ -186,7 +197,7 @@ impl Context<'_> {
     async fn failed(&self, claim: &Claim, error: &ProviderError, now: Timestamp) -> Ending {
         let next = match self.retry.settle(claim, error.disposition(), now) {
             Some(next) => next,
-            None => self.ask_check(claim, now).await,
+            None => self.ask_check(claim, error.disposition(), now).await,
         };
         let mut report = error.report().clone();
         if next == Next::Dead(DeadReason::Exhausted) {
@@ -195,15 +206,23 @@ impl Context<'_> {
         Ending { report, ..Ending::new(next, error.class(), String::new()) }
     }
 
-    /// A 403 while our credential works is about this job; otherwise it is about us.
-    async fn ask_check(&self, claim: &Claim, now: Timestamp) -> Next {
-        match self.provider.check().await {
-            Ok(_) => Next::Dead(DeadReason::Refused),
-            Err(ProviderError::Forbidden(_)) => Next::CloseGate(HoldReason::Credential),
-            Err(error) => {
-                let settled = self.retry.settle(claim, error.disposition(), now);
-                settled.unwrap_or(Next::CloseGate(HoldReason::Credential))
+    /// Whether an error is about this job or about us shows when the provider is asked something harmless.
+    async fn ask_check(&self, claim: &Claim, disposition: Disposition, now: Timestamp) -> Next {
+        match (self.provider.check().await, disposition) {
+            // Something that every job needs may be among what is missing.
+            (Ok(report), Disposition::CloseGate(reason)) if !report.missing.is_empty() => Next::CloseGate(reason),
+            // It came and went, or it is about this job alone: the others must not wait for it.
+            (Ok(_), Disposition::CloseGate(reason)) if claim.failures >= TRIES_BEFORE_HELD => Next::Held(reason),
+            (Ok(_), Disposition::CloseGate(_)) => {
+                Next::Retry { due_at: now + self.retry.delay(claim.failures), failed: true }
             }
+            (Ok(_), _) => Next::Dead(DeadReason::Refused),
+            (Err(_), Disposition::CloseGate(reason)) => Next::CloseGate(reason),
+            (Err(ProviderError::Forbidden(_)), _) => Next::CloseGate(HoldReason::Credential),
+            (Err(error), _) => match error.disposition() {
+                Disposition::CloseGate(reason) => Next::CloseGate(reason),
+                other => self.retry.settle(claim, other, now).unwrap_or(Next::CloseGate(HoldReason::Credential)),
+            },
         }
     }
 }

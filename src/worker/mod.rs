@@ -11,6 +11,7 @@ mod retry;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -33,6 +34,9 @@ pub use retry::RetryPolicy;
 
 /// Wakes up this often even if nobody said that a job is due. Retries fall due without a word.
 const POLL: Duration = Duration::from_millis(100);
+
+/// How long no job is claimed after one had to be put back without a call.
+const REST: Duration = Duration::from_millis(20);
 
 /// A provider and how its jobs are run.
 #[derive(Clone)]
@@ -117,7 +121,7 @@ impl Worker {
     pub async fn step(&self) -> Vec<JoinHandle<()>> {
         let mut started = Vec::new();
         for (name, (station, seats)) in &self.0.stations {
-            if station.provider.wait().is_some() {
+            if station.provider.wait().is_some() || seats.is_resting(self.0.clock.steady()) {
                 continue;
             }
             let taken = seats.take(station.concurrency);
@@ -186,6 +190,8 @@ fn panicked(station: &Station, claim: &Claim, now: Timestamp) -> Ending {
 struct Seats {
     calls: Arc<Semaphore>,
     jobs: Arc<Semaphore>,
+    /// Until when nothing is claimed, in microseconds of the steady clock.
+    rest_until: AtomicI64,
 }
 
 /// A job's place. The part that lets it call goes back once the provider has done what it was asked, so that the next
@@ -199,7 +205,21 @@ impl Seats {
     /// As many jobs as may call may wait besides for being written down: a store that fails stops the calls.
     fn new(concurrency: usize) -> Self {
         let jobs = concurrency.saturating_mul(2).min(Semaphore::MAX_PERMITS);
-        Self { calls: Arc::new(Semaphore::new(concurrency)), jobs: Arc::new(Semaphore::new(jobs)) }
+        Self {
+            calls: Arc::new(Semaphore::new(concurrency)),
+            jobs: Arc::new(Semaphore::new(jobs)),
+            rest_until: AtomicI64::new(0),
+        }
+    }
+
+    fn is_resting(&self, now: Timestamp) -> bool {
+        now.as_microsecond() < self.rest_until.load(Ordering::Relaxed)
+    }
+
+    /// A call was held back because its operation has to wait. Other jobs may need other operations, so claiming goes
+    /// on, but not at the pace at which jobs can be put back.
+    fn rest(&self, now: Timestamp) {
+        self.rest_until.store((now + REST).as_microsecond(), Ordering::Relaxed);
     }
 
     fn take(&self, most: usize) -> Vec<Seat> {
@@ -223,6 +243,11 @@ impl Shared {
         let end = attempt.await.unwrap_or_else(|_| Some(panicked(station, &claim, self.clock.steady())));
         // After a failure nothing new begins before it is written down: it may close the gate.
         let call = Some(call).filter(|_| !end.as_ref().is_some_and(Ending::went_well));
+        if let Some((_, seats)) =
+            self.stations.get(&claim.provider).filter(|_| end.as_ref().is_some_and(Ending::was_held_back))
+        {
+            seats.rest(self.clock.steady());
+        }
         if let Some(end) = end {
             self.freed.notify_one();
             let took = Duration::try_from(self.clock.steady() - started).unwrap_or_default();
@@ -240,7 +265,7 @@ impl Shared {
             guardrails: self.policy.guardrails(),
             retry: &station.retry,
             look_after: station.look_after,
-            dry_run: station.dry_run,
+            dry_run: station.dry_run || self.policy.dry_run(),
         };
         let account = tokio::select! {
             () = self.lifecycle.aborting() => return Some(Ending::released("given back by the shutdown")),

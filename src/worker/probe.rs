@@ -55,9 +55,8 @@ impl Shared {
                 return;
             }
         };
-        for gate in gates {
-            self.probe(&gate).await;
-        }
+        // One provider that does not answer must not keep the others waiting.
+        futures_util::future::join_all(gates.iter().map(|gate| self.probe(gate))).await;
     }
 
     async fn probe(&self, gate: &GateView) {

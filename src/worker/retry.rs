@@ -8,6 +8,9 @@ use jiff::Timestamp;
 
 use crate::domain::{Claim, DeadReason, Disposition, Next};
 
+/// A job that was claimed so often, and is told to wait once more, may be given up if it is old enough.
+const TOLD_TO_WAIT: u32 = 10;
+
 /// How a provider's jobs are retried.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RetryPolicy {
@@ -27,22 +30,23 @@ impl RetryPolicy {
     /// The default spread; that of the `backoff` crate.
     pub const SPREAD: f64 = 0.5;
 
-    /// What an error makes of its job. `None`: the provider's `check` has to tell.
+    /// What an error makes of its job. `None`: the provider's `check` has to tell whether it is about us.
     #[must_use]
     pub fn settle(&self, claim: &Claim, disposition: Disposition, now: Timestamp) -> Option<Next> {
         let next = match disposition {
-            Disposition::Throttle { after } => {
+            Disposition::Throttle { after, asked } => {
                 let wait = after.unwrap_or_else(|| self.delay(claim.failures));
-                self.unless_exhausted(claim, now, Next::Retry { due_at: now + wait, failed: false })
+                let next = Next::Retry { due_at: now + wait, failed: false };
+                // Waiting for its turn is no reason to give a job up; being told to wait for days is.
+                if asked && claim.attempt >= TOLD_TO_WAIT { self.unless_exhausted(claim, now, next) } else { next }
             }
             Disposition::Retry => {
                 let due_at = now + self.delay(claim.failures);
                 self.unless_exhausted(claim, now, Next::Retry { due_at, failed: true })
             }
-            Disposition::CloseGate(reason) => Next::CloseGate(reason),
             Disposition::Hold(reason) => Next::Held(reason),
             Disposition::GiveUp(reason) => Next::Dead(reason),
-            Disposition::AskCheck => return None,
+            Disposition::AskCheck | Disposition::CloseGate(_) => return None,
         };
         Some(next)
     }
@@ -108,6 +112,7 @@ mod tests {
             held,
             account_id: None,
             approved: false,
+            unread_ok: false,
             call_open: false,
             lease_until: NOW,
             alert: AlertId::new(),
@@ -134,22 +139,25 @@ mod tests {
 
     #[test]
     fn throttling_waits_as_asked_and_is_no_failure() {
-        let after = Some(Duration::from_secs(30));
-        let next = policy().settle(&claim(5, Duration::ZERO, Duration::ZERO), Disposition::Throttle { after }, NOW);
+        let throttle = Disposition::Throttle { after: Some(Duration::from_secs(30)), asked: true };
+        let next = policy().settle(&claim(5, Duration::ZERO, Duration::ZERO), throttle, NOW);
         assert_eq!(next, Some(Next::Retry { due_at: NOW + Duration::from_secs(30), failed: false }));
     }
 
     #[test]
     fn every_job_ends_and_held_time_does_not_count() {
         let day = Duration::from_secs(86_400);
-        for disposition in [Disposition::Retry, Disposition::Throttle { after: None }] {
+        for disposition in [Disposition::Retry, Disposition::Throttle { after: None, asked: true }] {
             let old = policy().settle(&claim(9, day, Duration::ZERO), disposition, NOW);
             assert_eq!(old, Some(Next::Dead(DeadReason::Exhausted)), "{disposition:?}");
             let held = policy().settle(&claim(9, day, Duration::from_secs(1)), disposition, NOW);
             assert!(matches!(held, Some(Next::Retry { .. })), "{disposition:?} gave {held:?}");
         }
+        let waiting = Disposition::Throttle { after: None, asked: false };
+        let next = policy().settle(&claim(9, day * 30, Duration::ZERO), waiting, NOW);
+        assert!(matches!(next, Some(Next::Retry { .. })), "a long queue kills nothing: {next:?}");
         let gate = Disposition::CloseGate(HoldReason::Credential);
         let next = policy().settle(&claim(9, day * 30, Duration::ZERO), gate, NOW);
-        assert_eq!(next, Some(Next::CloseGate(HoldReason::Credential)), "nothing dies because our credential did");
+        assert_eq!(next, None, "nothing dies because our credential did");
     }
 }

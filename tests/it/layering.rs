@@ -26,7 +26,7 @@ const STAGES: &[(&str, &[&str])] = &[
     ("audit", &["domain"]),
     ("domain", &[]),
     ("settings", &["domain"]),
-    ("ingest", &["clock", "decode", "domain", "lifecycle", "policy", "settings", "store", "verify"]),
+    ("ingest", &["clock", "decode", "domain", "lifecycle", "listener", "policy", "settings", "store", "verify"]),
     ("verify", &["clock", "domain", "settings"]),
     // Only the verifier makes a `Verified`, so bytes that are not authentic cannot be decoded.
     ("decode", &["domain", "settings", "verify::Verified"]),

@@ -357,3 +357,97 @@ async fn a_provider_in_dry_run_is_only_read() {
     app.drain().await;
     assert_eq!(app.okta().sessions_of(&ana.id), 0);
 }
+
+#[tokio::test]
+async fn a_job_that_found_nobody_stands_for_no_other() {
+    let app = TestApp::start().await;
+    let ana = Person::new("ana").email("ana@example.com");
+    app.okta().add_person(ana.clone());
+    app.okta().sign_in(&ana.id);
+    let faults = app.okta().faults();
+    let error = Fault::Error { status: 503, code: "E0000010".into() };
+    faults.inject(Injection::once(error).on(Operation::RevokeUserSessions));
+    let first = app.deliver(by_email("edr-1", "ana@example.com")).await.assert_accepted();
+    app.drain().await;
+    // Found once, and from now on missing in the index: that takes two looks in a row, counted anew.
+    faults.inject(Injection::once(Fault::StaleSearch { user_id: None }).until_cleared());
+    app.wait_and_drain(SECOND * 3).await;
+    assert_eq!(app.job(first.job()).await.job.state, JobState::Queued);
+    app.wait_and_drain(SECOND * 3).await;
+    let job = app.job(first.job()).await.job;
+    assert_eq!((job.outcome, job.account_id), (Some(Outcome::UnknownAccount), None));
+
+    app.deliver(stolen("edr-1", json!([{"ids": {"okta": ana.id}}]))).await.assert_accepted();
+    app.drain().await;
+    assert_eq!(app.okta().sessions_of(&ana.id), 0, "the same alert by another name, and nobody had acted on it");
+}
+
+#[tokio::test]
+async fn consent_to_the_rule_is_no_consent_to_act_unread() {
+    let app =
+        TestApp::with(&CONFIG.replace("revoke: [{provider: okta}]", "revoke: [{provider: okta}]\n    approval: true"))
+            .await;
+    let glass = Person::new("bg1").email("breakglass-1@example.com");
+    app.okta().add_person(glass.clone());
+    app.okta().sign_in(&glass.id);
+    let answer = app.deliver(stolen("edr-1", json!([{"ids": {"okta": glass.id}}]))).await.assert_accepted();
+    let approve = async |account: Option<String>| {
+        // The account cannot be read; who we are ourselves, which the check asks right after, can.
+        let refused = Fault::Error { status: 403, code: "E0000006".into() };
+        app.okta().faults().inject(Injection::once(refused).on(Operation::GetUser));
+        let actor = sever::audit::Actor::operator("oncall");
+        app.app.store.approve(answer.job(), actor, account, "agreed".to_owned()).await.expect("approved");
+        app.drain().await;
+    };
+    approve(None).await;
+    let job = app.job(answer.job()).await.job;
+    assert_eq!((job.state, job.hold_reason), (JobState::Held, Some(HoldReason::Approval)), "{job:#?}");
+    app.assert_untouched(&glass, 1);
+
+    // Now a person says so, knowing that nobody could look.
+    approve(Some(glass.id.clone())).await;
+    assert_eq!(app.okta().sessions_of(&glass.id), 0);
+}
+
+#[tokio::test]
+async fn a_dry_run_of_everything_stops_what_is_queued_already() {
+    let app = TestApp::start().await;
+    let ana = app.person("ana@example.com", 1);
+    app.deliver(by_email("edr-1", "ana@example.com")).await.assert_accepted();
+    let app = app.restart_with(&CONFIG.replace("guardrails:", "guardrails:\n  dry_run: true")).await;
+    app.drain().await;
+    app.assert_untouched(&ana, 1);
+    app.assert_nothing_open().await;
+}
+
+#[tokio::test]
+async fn one_job_that_is_refused_as_if_we_were_does_not_stop_the_others() {
+    let app = TestApp::start().await;
+    let ana = app.person("ana@example.com", 1);
+    let strange = Fault::Error { status: 401, code: "E0000015".into() };
+    app.okta().faults().inject(Injection::once(strange).on(Operation::RevokeUserSessions).times(4));
+    let answer = app.deliver(by_email("edr-1", "ana@example.com")).await.assert_accepted();
+    for _ in 0..6 {
+        app.wait_and_drain(SECOND * 20).await;
+        assert!(app.gates().await.is_empty(), "our credential works, so nobody else waits");
+    }
+    let job = app.job(answer.job()).await.job;
+    assert_eq!((job.state, job.hold_reason), (JobState::Held, Some(HoldReason::Misconfigured)), "{job:#?}");
+    let bob = app.person("bob@example.com", 1);
+    app.deliver(by_email("edr-2", "bob@example.com")).await.assert_accepted();
+    app.drain().await;
+    assert_eq!((app.okta().sessions_of(&bob.id), app.okta().sessions_of(&ana.id)), (0, 1));
+}
+
+#[tokio::test]
+async fn jobs_of_a_provider_that_left_the_config_say_what_they_wait_for() {
+    let app = TestApp::start().await;
+    let answer = app.deliver(by_email("edr-1", "ana@example.com")).await.assert_accepted();
+    let renamed = CONFIG.replace("  okta:\n", "  okta-new:\n").replace("provider: okta", "provider: okta-new");
+    let app = app.restart_with(&renamed).await;
+    app.app.start().await.expect("started");
+    let job = app.job(answer.job()).await.job;
+    assert_eq!((job.state, job.hold_reason), (JobState::Held, Some(HoldReason::Misconfigured)));
+    assert!(job.note.is_some_and(|note| note.contains("not in the config")));
+    app.app.finish().await;
+}

@@ -62,7 +62,8 @@ impl Operation {
     ];
 
     /// What every job needs, however its subject is named.
-    const OF_EVERY_JOB: [&'static str; 2] = [Self::GetUser.as_str(), Self::RevokeSessions.as_str()];
+    const OF_EVERY_JOB: [&'static str; 3] =
+        [Self::Token.as_str(), Self::GetUser.as_str(), Self::RevokeSessions.as_str()];
 
     const fn as_str(self) -> &'static str {
         match self {

@@ -309,7 +309,8 @@ fn queued_for(tx: &Tx<'_>, job: &NewJob) -> Result<Option<Queued>, StoreError> {
     let found = tx
         .sql(
             "SELECT seq, id, request, rules, severity FROM jobs
-             WHERE subject_key = ?1 AND state = 0 AND provider = ?2 AND dry_run = ?3 LIMIT 1",
+             WHERE subject_key = ?1 AND state = 0 AND provider = ?2 AND dry_run = ?3
+             AND chosen_id IS NULL AND approved = 0 LIMIT 1",
         )?
         .query_row(params![person_key(job), job.provider.as_str(), job.dry_run], |row| {
             Ok(Queued {

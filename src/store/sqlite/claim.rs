@@ -86,7 +86,7 @@ fn lease(tx: &mut Tx<'_>, row: i64, from: JobState, lease: Duration) -> Result<C
         .sql(
             "UPDATE jobs SET state = 1, due_at = NULL, lease_until = ?2, attempts = attempts + 1 WHERE seq = ?1
              RETURNING id, seq, provider, subject, request, severity, dry_run, attempts, failures, absence, created_at,
-             held_total, chosen_id, approved, call_open, lease_until, alert_id, source, received_at, occurred_at",
+             held_total, chosen_id, approved, unread_ok, call_open, lease_until, alert_id, source, received_at, occurred_at",
         )?
         .query_row(params![row, until], read_claim)?;
     let behind = time_behind_gates(tx, claim.provider.as_str(), claim.created_at.as_microsecond())?;
@@ -113,6 +113,7 @@ fn read_claim(row: &Row<'_>) -> rusqlite::Result<Claim> {
         held: Duration::from_micros(row.get("held_total")?),
         account_id: row.get("chosen_id")?,
         approved: row.get("approved")?,
+        unread_ok: row.get("unread_ok")?,
         call_open: row.get("call_open")?,
         lease_until: time_at(row, "lease_until")?,
         alert: alert_id(row, "alert_id")?,

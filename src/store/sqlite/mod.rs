@@ -216,6 +216,11 @@ impl JobStore for SqliteStore {
         self.write(move |tx| settle::settle(tx, row, fence, &settlement)).await
     }
 
+    async fn close_gate(&self, provider: &ProviderName, reason: HoldReason, note: String) -> Result<(), StoreError> {
+        let provider = provider.clone();
+        self.write(move |tx| operate::close_gate(tx, Some(&provider), reason, &note, &Actor::system())).await
+    }
+
     async fn open_gate(&self, provider: &ProviderName, reason: HoldReason) -> Result<(), StoreError> {
         let provider = provider.clone();
         self.write(move |tx| operate::open_gate(tx, Some(&provider), reason, &Actor::system())).await

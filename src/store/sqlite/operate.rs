@@ -61,10 +61,13 @@ pub(super) fn requeue(tx: &mut Tx<'_>, job: JobId, actor: &Actor, reason: &str) 
         JobState::Held | JobState::Cancelled => {}
         JobState::Queued | JobState::Leased | JobState::Proving => return Err(still_working(&found)),
     }
+    let chosen: Option<String> =
+        tx.sql("SELECT chosen_id FROM jobs WHERE seq = ?1")?.query_row([found.row], |row| row.get(0))?;
+    super::settle::rebind(tx, found.row, chosen.as_deref())?;
     tx.sql(
         "UPDATE jobs SET state = 0, due_at = ?2, created_at = ?2, failures = 0, absence = NULL, held_since = NULL,
          held_total = 0, finished_at = NULL, outcome = NULL, hold_reason = NULL, dead_reason = NULL, note = NULL,
-         result = NULL, account_id = chosen_id, insisted = 1 WHERE seq = ?1",
+         result = NULL, account_id = chosen_id, insisted = 1, approved = 0, unread_ok = 0 WHERE seq = ?1",
     )?
     .execute(params![found.row, tx.steady])?;
     moved(tx, &found, job, JobState::Queued, AuditEvent::Requeued, actor, json!({"reason": reason}))
@@ -120,9 +123,14 @@ pub(super) fn approve(
     let held_since = held_since.unwrap_or(tx.steady);
     // The time that it was behind a gate as well is counted there.
     let behind = super::claim::time_behind_gates(tx, found.provider.as_str(), held_since)?;
+    if account_id.is_some() {
+        super::settle::rebind(tx, found.row, account_id)?;
+    }
+    // Consent to act unread is given to an account by its id, after it is known that it cannot be read.
     tx.sql(
         "UPDATE jobs SET state = 0, due_at = ?2, approved = 1, chosen_id = coalesce(?3, chosen_id),
-         account_id = coalesce(?3, account_id),
+         account_id = coalesce(?3, account_id), unread_ok = ?3 IS NOT NULL AND coalesce((SELECT
+         json_extract(data, '$.class') = 'refused' FROM attempts WHERE job = jobs.seq ORDER BY number DESC LIMIT 1), 0),
          hold_reason = NULL, held_total = held_total + ?4, held_since = NULL
          WHERE seq = ?1",
     )?

@@ -37,8 +37,6 @@ struct Ours {
     request: RevokeRequest,
     dry_run: bool,
     insisted: bool,
-    /// What it was resolved to before.
-    account_id: Option<String>,
 }
 
 /// Records the account just before the call, unless another job does the same for it.
@@ -63,18 +61,20 @@ pub(super) fn bind(tx: &mut Tx<'_>, row: i64, fence: u32, account: &str) -> Resu
             return postpone(tx, row, &ours);
         }
     }
-    if ours.account_id.as_deref().is_some_and(|before| before != account) {
-        revive_merged(tx, row)?;
-    }
-    tx.sql("UPDATE jobs SET account_id = ?2, repeated = repeated + (call_open > 0), call_open = ?3 WHERE seq = ?1")?
-        .execute(params![row, account, fence])?;
+    rebind(tx, row, Some(account))?;
+    // Whoever was found has not been missing twice in a row.
+    tx.sql(
+        "UPDATE jobs SET account_id = ?2, repeated = repeated + (call_open > 0), call_open = ?3,
+         absence = CASE absence WHEN 'account' THEN NULL ELSE absence END WHERE seq = ?1",
+    )?
+    .execute(params![row, account, fence])?;
     Ok(Bound::Proceed)
 }
 
 /// A lease that is over may be another's at any moment: no call is begun under it.
 fn ours(tx: &Tx<'_>, row: i64, fence: u32) -> Result<Ours, StoreError> {
     tx.sql(
-        "SELECT id, provider, request, dry_run, insisted, account_id FROM jobs
+        "SELECT id, provider, request, dry_run, insisted FROM jobs
          WHERE seq = ?1 AND attempts = ?2 AND state = 1 AND lease_until > ?3",
     )?
     .query_row(params![row, fence, tx.steady], |row| {
@@ -84,17 +84,16 @@ fn ours(tx: &Tx<'_>, row: i64, fence: u32) -> Result<Ours, StoreError> {
             request: json(row, "request")?,
             dry_run: row.get("dry_run")?,
             insisted: row.get("insisted")?,
-            account_id: row.get("account_id")?,
         })
     })
     .optional()?
     .ok_or(StoreError::LeaseLost)
 }
 
-/// Jobs that ended well for this account and one of our alerts. One that sent nothing ended nothing.
+/// Jobs that ended well for this account and one of our alerts. One that sent nothing, or found nobody, ended nothing.
 fn done_for_our_alerts(tx: &Tx<'_>, row: i64, account: &str, ours: &Ours) -> Result<Vec<Candidate>, StoreError> {
     let sql = "SELECT seq, id, state, request, call_open FROM jobs WHERE account_id = ?1 AND state = 4
-               AND provider = ?2 AND dry_run = ?3 AND seq <> ?4 AND outcome <> 'dry_run'
+               AND provider = ?2 AND dry_run = ?3 AND seq <> ?4 AND outcome NOT IN ('dry_run', 'unknown_account')
                AND EXISTS (SELECT 1 FROM alert_jobs a JOIN alert_jobs b ON a.alert = b.alert
                            WHERE a.job = ?4 AND b.job = jobs.seq)
                ORDER BY seq DESC";
@@ -170,8 +169,14 @@ fn merge(tx: &mut Tx<'_>, row: i64, ours: &Ours, other: &Candidate, account: &st
     Ok(Bound::Merged(other.id))
 }
 
-/// This job was to act on an account for others as well, and now its name means somebody else or nobody: those others
-/// act for themselves.
+/// Comes before every change of a job's account. Where it was to act on an account for others as well, and now it means
+/// somebody else or nobody, those others act for themselves.
+pub(super) fn rebind(tx: &mut Tx<'_>, row: i64, account: Option<&str>) -> Result<(), StoreError> {
+    let before: Option<String> =
+        tx.sql("SELECT account_id FROM jobs WHERE seq = ?1")?.query_row([row], |row| row.get(0))?;
+    if before.is_some() && before.as_deref() != account { revive_merged(tx, row) } else { Ok(()) }
+}
+
 fn revive_merged(tx: &mut Tx<'_>, row: i64) -> Result<(), StoreError> {
     let revived: Vec<(i64, JobId, String)> = tx
         .sql(
@@ -222,11 +227,15 @@ struct Change<'a> {
 /// Ends an attempt, if it is still the latest. An answer to its own call says nothing about an earlier one's.
 pub(super) fn settle(tx: &mut Tx<'_>, row: i64, fence: u32, settlement: &Settlement) -> Result<(), StoreError> {
     let (to, event, change) = change_of(tx, settlement.next);
-    let (job, provider) = update(tx, row, fence, settlement, to, &change)?;
-    insert_attempt(tx, row, &settlement.attempt)?;
-    if matches!(settlement.next, Next::Done(Outcome::UnknownAccount) | Next::Dead(DeadReason::UnknownAccount)) {
-        revive_merged(tx, row)?;
+    let account = settlement.account.as_ref().map(|account| account.id.as_str());
+    let is_nobody =
+        matches!(settlement.next, Next::Done(Outcome::UnknownAccount) | Next::Dead(DeadReason::UnknownAccount));
+    if is_nobody || account.is_some() {
+        still_ours(tx, row, fence)?;
+        rebind(tx, row, account.filter(|_| !is_nobody))?;
     }
+    let (job, provider) = update(tx, row, fence, settlement, to, &change, is_nobody)?;
+    insert_attempt(tx, row, &settlement.attempt)?;
     if let Next::CloseGate(reason) = settlement.next {
         let note = &settlement.attempt.message;
         super::operate::close_gate(tx, Some(&provider), reason, note, &Actor::system())?;
@@ -265,6 +274,13 @@ fn change_of(tx: &Tx<'_>, next: Next) -> (JobState, AuditEvent, Change<'static>)
     (state, event, Change { state: state as i64, ..change })
 }
 
+/// A later attempt exists: nothing that this one saw may change anything.
+fn still_ours(tx: &Tx<'_>, row: i64, fence: u32) -> Result<(), StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM jobs WHERE seq = ?1 AND attempts = ?2 AND state = 1)";
+    let ours: bool = tx.sql(sql)?.query_row(params![row, fence], |row| row.get(0))?;
+    if ours { Ok(()) } else { Err(StoreError::LeaseLost) }
+}
+
 fn update(
     tx: &Tx<'_>,
     row: i64,
@@ -272,12 +288,14 @@ fn update(
     settlement: &Settlement,
     to: JobState,
     change: &Change<'_>,
+    is_nobody: bool,
 ) -> Result<(JobId, ProviderName), StoreError> {
     let result = settlement.revocation.as_ref().map(to_json).transpose()?;
     tx.sql(
         "UPDATE jobs SET state = ?3, due_at = ?4, lease_until = NULL, failures = failures + ?5,
          absence = coalesce(?6, absence), hold_reason = ?7, dead_reason = ?8,
-         outcome = ?9, result = coalesce(?10, result), account_id = coalesce(?11, account_id), note = ?12,
+         outcome = ?9, result = coalesce(?10, result), 
+         account_id = CASE WHEN ?16 THEN NULL ELSE coalesce(?11, account_id) END, note = ?12,
          held_since = ?13, finished_at = ?14, call_open = CASE WHEN call_open = ?2 AND NOT ?15 THEN 0 ELSE call_open END
          WHERE seq = ?1 AND attempts = ?2 AND state = 1 RETURNING id, provider",
     )?
@@ -298,6 +316,7 @@ fn update(
             (to == JobState::Held).then_some(tx.steady),
             to.is_final().then_some(tx.now.as_microsecond()),
             settlement.answer_unknown,
+            is_nobody,
         ],
         |row| Ok((job_id(row, "id")?, word(row, "provider")?)),
     )

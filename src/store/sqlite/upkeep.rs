@@ -29,15 +29,20 @@ pub(super) fn prune(tx: &mut Tx<'_>, retention: &Retention) -> Result<u64, Store
     Ok(guards + ignored + quarantined + jobs + accepted + gates)
 }
 
+/// The earlier of the two clocks: a wall clock that jumped ahead must not throw away what is still of use.
+fn now(tx: &Tx<'_>) -> i64 {
+    tx.now.as_microsecond().min(tx.steady)
+}
+
 fn before(tx: &Tx<'_>, age: Duration) -> i64 {
-    tx.now.as_microsecond().saturating_sub(micros(age))
+    now(tx).saturating_sub(micros(age))
 }
 
 /// A repeat of these could not pass verification any more.
 fn prune_guards(tx: &Tx<'_>) -> Result<u64, StoreError> {
     let sql = "DELETE FROM delivery_guards WHERE key IN
                (SELECT key FROM delivery_guards WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)";
-    Ok(tx.sql(sql)?.execute(params![tx.now.as_microsecond(), BATCH])? as u64)
+    Ok(tx.sql(sql)?.execute(params![now(tx), BATCH])? as u64)
 }
 
 /// Spans of long ago: a job that is older still and open has been held by a person's delay, which is counted with it.

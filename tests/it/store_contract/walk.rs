@@ -86,9 +86,16 @@ impl Walk {
                 self.calling.insert(claim.job, (kind, claim.attempt));
                 self.held.push(claim);
             }
-            Ok(Bound::Merged(into)) => assert!(self.known.contains(&into)),
+            // It is not worked on any more, also where it was bound before.
+            Ok(Bound::Merged(into)) => {
+                assert!(self.known.contains(&into));
+                self.calling.remove(&claim.job);
+            }
+            Ok(Bound::Busy) => {
+                self.calling.remove(&claim.job);
+            }
             // Its lease is over, or the job was settled by a later attempt.
-            Ok(Bound::Busy) | Err(_) => {}
+            Err(_) => {}
         }
     }
 

@@ -63,6 +63,7 @@ CREATE TABLE jobs (
   repeated    INTEGER NOT NULL DEFAULT 0, -- calls made although an earlier one may have been answered
   dry_run     INTEGER NOT NULL,
   approved    INTEGER NOT NULL DEFAULT 0,
+  unread_ok   INTEGER NOT NULL DEFAULT 0, -- agreed to act on the chosen account although it cannot be read
   insisted    INTEGER NOT NULL DEFAULT 0, -- requeued by an operator: what was done before does not stand for it
   subject     TEXT    NOT NULL,
   subject_key BLOB    NOT NULL,          -- the names exactly as given
