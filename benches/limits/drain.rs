@@ -26,27 +26,31 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Far longer than a round takes.
 const TOO_LONG: Duration = Duration::from_secs(120);
 
-/// Measures and compares.
+/// Measures and compares, also at a concurrency that fills larger commits.
 pub(crate) fn measure(runtime: &Runtime, okta: &OktaSandbox, scale: Scale) -> Vec<Line> {
     populate(okta, scale.jobs);
+    [CONCURRENCY, 4 * CONCURRENCY].map(|concurrency| at_once(runtime, okta, scale, concurrency)).into()
+}
+
+fn at_once(runtime: &Runtime, okta: &OktaSandbox, scale: Scale, concurrency: usize) -> Line {
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..scale.rounds {
-        let (rate, called) = timed(runtime, okta, scale.jobs, service(okta, scale.jobs));
+        let (rate, called) = timed(runtime, okta, scale.jobs, service(okta, scale.jobs, concurrency));
         ours.push(rate);
         if scale.alone {
             continue;
         }
-        let (rate, bare_called) = timed(runtime, okta, scale.jobs, client(okta, scale.jobs));
+        let (rate, bare_called) = timed(runtime, okta, scale.jobs, client(okta, scale.jobs, concurrency));
         bare.push(rate);
         assert_eq!(called, bare_called, "calls at the provider");
     }
     let words = |rates: &[f64]| format!("{:.0} jobs/s", Rounds::of(rates.to_vec()).median());
-    let what = format!("drain, {CONCURRENCY} at once");
-    vec![Line::new(&what, "bare HTTP client, same calls", words(&ours), words(&bare)).at_least(
+    let what = format!("drain, {concurrency} at once");
+    Line::new(&what, "bare HTTP client, same calls", words(&ours), words(&bare)).at_least(
         0.5,
         0.6,
         Rounds::ratios(&ours, &bare),
-    )]
+    )
 }
 
 /// Jobs a second, and what they took at the provider.
@@ -66,8 +70,8 @@ pub(crate) fn populate(okta: &OktaSandbox, people: usize) {
     }
 }
 
-async fn service(okta: &OktaSandbox, jobs: usize) -> Duration {
-    let service = Service::start(&okta.url()).await;
+async fn service(okta: &OktaSandbox, jobs: usize, concurrency: usize) -> Duration {
+    let service = Service::start(&okta.url(), concurrency).await;
     service.pause().await;
     let (to, requests) = (service.addresses.alerts, requests((0..jobs).map(Subject::numbered)));
     tokio::task::spawn_blocking(move || send_all(to, requests)).await.expect("sent");
@@ -88,12 +92,12 @@ async fn done(service: &Service) -> u64 {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the bare client is what is compared with")]
-async fn client(okta: &OktaSandbox, jobs: usize) -> Duration {
+async fn client(okta: &OktaSandbox, jobs: usize, concurrency: usize) -> Duration {
     let client = Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().expect("a client");
     let (url, next) = (okta.url(), Arc::new(AtomicUsize::new(0)));
     let started = Watch::start();
     let mut tasks = JoinSet::new();
-    for _ in 0..CONCURRENCY {
+    for _ in 0..concurrency {
         let (client, url, next) = (client.clone(), url.clone(), Arc::clone(&next));
         tasks.spawn(async move {
             loop {

@@ -13,7 +13,7 @@ use crate::Scale;
 use crate::alerts::{Subject, requests};
 use crate::load::{Connection, quantile};
 use crate::report::{Line, millis};
-use crate::service::{Service, TOKEN, folder};
+use crate::service::{CONCURRENCY, Service, TOKEN, folder};
 use crate::watch::Watch;
 
 /// Between two alerts everything comes to rest.
@@ -39,7 +39,7 @@ pub(crate) fn measure(runtime: &Runtime, okta: &OktaSandbox, scale: Scale) -> Ve
 }
 
 async fn service(okta: &OktaSandbox, alerts: usize) -> Vec<Duration> {
-    let service = Service::start(&okta.url()).await;
+    let service = Service::start(&okta.url(), CONCURRENCY).await;
     let mut connection = Connection::open(service.addresses.alerts).await.expect("a connection");
     let clock = SystemClock::new();
     let mut waits = Vec::with_capacity(alerts);

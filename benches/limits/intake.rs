@@ -11,7 +11,7 @@ use crate::limit::Limit;
 use crate::load::{CONNECTIONS, Heard, send_all};
 use crate::report::{Line, Rounds, millis};
 use crate::rows::{Rows, TABLES};
-use crate::service::Service;
+use crate::service::{CONCURRENCY, Service};
 
 /// Nothing listens there, and nothing is sent there.
 const NOWHERE: &str = "http://127.0.0.1:9";
@@ -73,7 +73,7 @@ fn lines(ours: &Side, same: &Side, one: &Side) -> Vec<Line> {
 
 /// The rows that one alert leaves behind.
 async fn pattern() -> Rows {
-    let service = Service::start(NOWHERE).await;
+    let service = Service::start(NOWHERE, CONCURRENCY).await;
     service.pause().await;
     send(service.addresses.alerts, 1).await;
     let (_folder, store) = service.stop().await;
@@ -81,7 +81,7 @@ async fn pattern() -> Rows {
 }
 
 async fn service(alerts: usize) -> Heard {
-    let service = Service::start(NOWHERE).await;
+    let service = Service::start(NOWHERE, CONCURRENCY).await;
     service.pause().await;
     let heard = send(service.addresses.alerts, alerts).await;
     let (_folder, store) = service.stop().await;

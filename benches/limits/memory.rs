@@ -17,7 +17,7 @@ use crate::Scale;
 use crate::alerts::{Subject, requests};
 use crate::load::send_all;
 use crate::report::Line;
-use crate::service::{folder, store_of, write_config};
+use crate::service::{CONCURRENCY, folder, store_of, write_config};
 
 /// Signed at once; more would be in the way of what is measured.
 const PORTION: usize = 20_000;
@@ -25,7 +25,7 @@ const PORTION: usize = 20_000;
 /// Measures.
 pub(crate) fn measure(runtime: &Runtime, scale: Scale) -> Vec<Line> {
     let folder = folder();
-    let config = write_config(folder.path(), "http://127.0.0.1:9");
+    let config = write_config(folder.path(), "http://127.0.0.1:9", CONCURRENCY);
     runtime.block_on(pause(folder.path()));
     let (mut process, alerts) = serve(&config);
     std::thread::sleep(Duration::from_secs(1));

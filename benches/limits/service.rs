@@ -17,7 +17,7 @@ use crate::alerts::SECRET;
 /// What the sandbox takes.
 pub(crate) const TOKEN: &str = "00testTokenThatTheSandboxTakes0123456789";
 
-/// Attempts at once, on both sides of the drain.
+/// Attempts at once where nothing else is said.
 pub(crate) const CONCURRENCY: usize = 32;
 
 /// Accounts that no rule may touch.
@@ -31,9 +31,9 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(crate) async fn start(okta: &str) -> Self {
+    pub(crate) async fn start(okta: &str, concurrency: usize) -> Self {
         let folder = folder();
-        let file = write_config(folder.path(), okta);
+        let file = write_config(folder.path(), okta, concurrency);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let loaded = Loaded::from_file(&file, &clock).unwrap_or_else(|problems| panic!("{problems}"));
         let app = App::new(loaded, clock, Lifecycle::new()).expect("an app");
@@ -68,7 +68,7 @@ pub(crate) fn folder() -> TempDir {
 }
 
 /// Three rules of which one matches, and accounts that are protected.
-pub(crate) fn write_config(folder: &Path, okta: &str) -> PathBuf {
+pub(crate) fn write_config(folder: &Path, okta: &str, concurrency: usize) -> PathBuf {
     let mut text = format!(
         r#"
 listen: 127.0.0.1:0
@@ -81,7 +81,7 @@ providers:
     kind: okta
     url: {okta}
     credentials: {{api_token: {{value: {TOKEN}}}}}
-    limits: {{concurrency: {CONCURRENCY}}}
+    limits: {{concurrency: {concurrency}}}
 rules:
   - name: stolen session
     when: alert.severity >= high && alert.kind == "session_stolen"
