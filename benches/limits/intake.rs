@@ -22,10 +22,13 @@ struct Side {
     rates: Vec<f64>,
     p50: Vec<f64>,
     p99: Vec<f64>,
+    /// Of the store at the end, in bytes.
+    size: u64,
 }
 
 impl Side {
-    fn add(&mut self, heard: &Heard) {
+    fn add(&mut self, (heard, size): (Heard, u64)) {
+        self.size = size;
         self.rates.push(heard.per_second());
         self.p50.push(heard.quantile(0.5).as_secs_f64());
         self.p99.push(heard.quantile(0.99).as_secs_f64());
@@ -46,12 +49,13 @@ pub(crate) fn measure(runtime: &tokio::runtime::Runtime, scale: Scale) -> Vec<Li
         // Whoever comes first in a round may find the machine in another mood.
         for turn in 0..if scale.alone { 1 } else { 3 } {
             match (if scale.alone { 0 } else { round + turn }) % 3 {
-                0 => ours.add(&runtime.block_on(service(scale.alerts))),
-                1 => same.add(&runtime.block_on(limit(rows.clone(), scale.alerts))),
-                _ => one.add(&runtime.block_on(limit(Rows::One, scale.alerts))),
+                0 => ours.add(runtime.block_on(service(scale.alerts))),
+                1 => same.add(runtime.block_on(limit(rows.clone(), scale.alerts))),
+                _ => one.add(runtime.block_on(limit(Rows::One, scale.alerts))),
             }
         }
     }
+    assert!(scale.alone || ours.size.abs_diff(same.size) * 20 < ours.size, "both stores are of one size");
     lines(&ours, &same, &one)
 }
 
@@ -80,22 +84,23 @@ async fn pattern() -> Rows {
     Rows::of(&store)
 }
 
-async fn service(alerts: usize) -> Heard {
+async fn service(alerts: usize) -> (Heard, u64) {
     let service = Service::start(NOWHERE, CONCURRENCY).await;
     service.pause().await;
     let heard = send(service.addresses.alerts, alerts).await;
     let (_folder, store) = service.stop().await;
-    demand_rows(&store, &TABLES[..5], alerts);
-    heard
+    // Pausing is on record as well.
+    let size = demand_rows(&store, &TABLES[..5], alerts);
+    (heard, size)
 }
 
-async fn limit(rows: Rows, alerts: usize) -> Heard {
+async fn limit(rows: Rows, alerts: usize) -> (Heard, u64) {
     let tables = rows.tables();
     let limit = Limit::start(rows).await;
     let heard = send(limit.address, alerts).await;
     let (_folder, store) = limit.stop().await;
-    demand_rows(&store, tables, alerts);
-    heard
+    let size = demand_rows(&store, tables, alerts);
+    (heard, size)
 }
 
 async fn send(to: std::net::SocketAddr, alerts: usize) -> Heard {
@@ -105,21 +110,13 @@ async fn send(to: std::net::SocketAddr, alerts: usize) -> Heard {
     heard
 }
 
-/// What was answered is there, or nothing was measured.
-fn demand_rows(store: &Path, tables: &[&str], alerts: usize) {
+/// What was answered is there, or nothing was measured. The size of the file, in bytes.
+fn demand_rows(store: &Path, tables: &[&str], alerts: usize) -> u64 {
     let connection = Connection::open_with_flags(store, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a store");
     for table in tables {
         let sql = format!("SELECT count(*) FROM {table}");
         let rows: usize = connection.query_row(&sql, [], |row| row.get(0)).expect("counted");
         assert_eq!(rows, alerts, "rows of {table}");
     }
-    if std::env::args().any(|argument| argument == "--sizes") {
-        eprintln_size(store);
-    }
-}
-
-#[expect(clippy::print_stderr, reason = "asked for on the command line")]
-fn eprintln_size(store: &Path) {
-    let size = std::fs::metadata(store).map(|file| file.len()).unwrap_or_default();
-    eprintln!("{} KiB in {:?}", size / 1024, store.file_name().unwrap_or_default());
+    std::fs::metadata(store).expect("a file").len()
 }
