@@ -196,3 +196,54 @@ enum Care {
     /// Each behind a savepoint.
     Guarding,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::domain::JobState;
+
+    fn writer() -> Writer {
+        let mut connection = Connection::open_in_memory().expect("a database");
+        super::super::schema::migrate(&mut connection).expect("a schema");
+        let (clock, metrics) = (Arc::new(SystemClock::new()), Arc::new(Metrics::new()));
+        Writer::start(connection, clock, metrics, Arc::new(Notify::new())).expect("a writer")
+    }
+
+    fn gate(name: &'static str, fails: bool) -> impl FnMut(&mut Tx<'_>) -> Result<(), StoreError> + Send {
+        move |tx| {
+            let sql = "INSERT INTO gates (provider, reason, note, closed_at) VALUES (?1, 'paused', '', 0)";
+            tx.sql(sql)?.execute([name])?;
+            tx.count(name, None, Some(JobState::Queued));
+            if fails { Err(StoreError::NotFound("job")) } else { Ok(()) }
+        }
+    }
+
+    fn names(table: &'static str) -> impl FnMut(&mut Tx<'_>) -> Result<Vec<String>, StoreError> + Send {
+        move |tx| {
+            let mut statement = tx.connection().prepare(&format!("SELECT provider FROM {table} ORDER BY 1"))?;
+            let names = statement.query_map([], |row| row.get(0))?;
+            Ok(names.collect::<Result<_, _>>()?)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_that_fails_late_is_undone_and_its_neighbours_stand() {
+        let writer = writer();
+        // While the first one dawdles, the others gather into one batch.
+        let dawdling = writer.run(|_| {
+            std::thread::sleep(Duration::from_millis(200));
+            Ok(())
+        });
+        let (first, last) = (gate("first", false), gate("last", false));
+        let (_, first, failed, last) =
+            tokio::join!(dawdling, writer.run(first), writer.run(gate("failed", true)), writer.run(last));
+
+        assert!(first.is_ok() && last.is_ok() && matches!(failed, Err(StoreError::NotFound(_))));
+        for table in ["gates", "job_counts"] {
+            assert_eq!(writer.run(names(table)).await.expect("names"), ["first", "last"], "{table}");
+        }
+    }
+}
