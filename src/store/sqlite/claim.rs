@@ -38,12 +38,13 @@ pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Vec<Claim
     }
     let room = request.limit.saturating_sub(u32::try_from(lost.len()).unwrap_or(u32::MAX));
     let due = due_jobs(tx, provider, room)?;
+    let was_gated = has_gates(tx, provider)?;
     let mut claims = Vec::with_capacity(lost.len() + due.len());
     for row in &lost {
-        claims.push(lease(tx, *row, JobState::Leased, request.lease)?);
+        claims.push(lease(tx, *row, JobState::Leased, request.lease, was_gated)?);
     }
     for row in &due {
-        claims.push(lease(tx, *row, JobState::Queued, request.lease)?);
+        claims.push(lease(tx, *row, JobState::Queued, request.lease, was_gated)?);
     }
     Ok(claims)
 }
@@ -80,7 +81,7 @@ fn due_jobs(tx: &Tx<'_>, provider: &str, limit: u32) -> Result<Vec<i64>, StoreEr
     Ok(heads.into_iter().map(|(_, row)| row).collect())
 }
 
-fn lease(tx: &mut Tx<'_>, row: i64, from: JobState, lease: Duration) -> Result<Claim, StoreError> {
+fn lease(tx: &mut Tx<'_>, row: i64, from: JobState, lease: Duration, was_gated: bool) -> Result<Claim, StoreError> {
     let until = tx.steady.saturating_add(micros(lease));
     let mut claim = tx
         .sql(
@@ -89,10 +90,13 @@ fn lease(tx: &mut Tx<'_>, row: i64, from: JobState, lease: Duration) -> Result<C
              held_total, chosen_id, approved, unread_ok, call_open, lease_until, alert_id, source, received_at, occurred_at",
         )?
         .query_row(params![row, until], read_claim)?;
-    let behind = time_behind_gates(tx, claim.provider.as_str(), claim.created_at.as_microsecond())?;
-    claim.held += Duration::from_micros(u64::try_from(behind).unwrap_or(0));
+    if was_gated {
+        let behind = time_behind_gates(tx, claim.provider.as_str(), claim.created_at.as_microsecond())?;
+        claim.held += Duration::from_micros(u64::try_from(behind).unwrap_or(0));
+    }
     tx.count(claim.provider.as_str(), Some(from), Some(JobState::Leased));
-    let detail = json!({"attempt": claim.attempt, "provider": claim.provider}).to_string();
+    // Names of providers hold nothing that JSON would escape.
+    let detail = format!(r#"{{"attempt":{},"provider":"{}"}}"#, claim.attempt, claim.provider);
     tx.record(AuditEvent::Claimed, Some(claim.job), None, &Actor::system(), &detail)?;
     Ok(claim)
 }
@@ -121,6 +125,13 @@ fn read_claim(row: &Row<'_>) -> rusqlite::Result<Claim> {
         received_at: time_at(row, "received_at")?,
         occurred_at: time_at(row, "occurred_at")?,
     })
+}
+
+/// Whether it was ever closed, as far as is remembered.
+fn has_gates(tx: &Tx<'_>, provider: &str) -> Result<bool, StoreError> {
+    let sql =
+        "SELECT EXISTS (SELECT 1 FROM gates WHERE provider = ?1) OR EXISTS (SELECT 1 FROM gates WHERE provider = '')";
+    Ok(tx.sql(sql)?.query_row([provider], |row| row.get(0))?)
 }
 
 /// How much of the time since `from` the provider was closed to everyone, which used up none of a job's time. Gates

@@ -7,6 +7,7 @@ use rusqlite::Row;
 use rusqlite::types::Type;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::de::value::StrDeserializer;
 use sha2::{Digest, Sha256};
 
 use crate::domain::{AlertId, JobId, JobState, NewJob, Origin, Severity, Subject};
@@ -29,7 +30,7 @@ pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
 /// A word of one of our enums, or a checked name.
 pub(super) fn word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
     let text = row.get_ref(column)?.as_str()?;
-    serde_json::from_value(serde_json::Value::from(text)).map_err(|error| broken(column, error))
+    T::deserialize(StrDeserializer::<serde::de::value::Error>::new(text)).map_err(|error| broken(column, error))
 }
 
 pub(super) fn optional_word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<T>> {

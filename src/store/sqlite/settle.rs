@@ -230,7 +230,8 @@ pub(super) fn settle(tx: &mut Tx<'_>, row: i64, fence: u32, settlement: &Settlem
     let account = settlement.account.as_ref().map(|account| account.id.as_str());
     let is_nobody =
         matches!(settlement.next, Next::Done(Outcome::UnknownAccount) | Next::Dead(DeadReason::UnknownAccount));
-    if is_nobody || account.is_some() {
+    // Where the provider said yes, the account is the one that was bound just before the call.
+    if settlement.revocation.is_none() && (is_nobody || account.is_some()) {
         still_ours(tx, row, fence)?;
         rebind(tx, row, account.filter(|_| !is_nobody))?;
     }
@@ -325,6 +326,7 @@ fn update(
 }
 
 fn record(tx: &mut Tx<'_>, job: JobId, event: AuditEvent, settlement: &Settlement) -> Result<(), StoreError> {
+    // A JSON value has its keys in order, so that whoever reads the record through the API can hash the same text.
     let detail = json!({
         "attempt": settlement.attempt,
         "account": settlement.account,

@@ -88,7 +88,8 @@ CREATE TABLE jobs (
 );
 CREATE INDEX jobs_due ON jobs (provider, severity, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX jobs_lease ON jobs (provider, lease_until) WHERE lease_until IS NOT NULL;
-CREATE INDEX jobs_open ON jobs (subject_key) WHERE state = 0;
+-- Of every job, not only of queued ones: to take a job out again, at a random place, would cost each claim a page.
+CREATE INDEX jobs_person ON jobs (subject_key);
 CREATE INDEX jobs_account ON jobs (account_id, state) WHERE account_id IS NOT NULL;
 CREATE INDEX jobs_held ON jobs (provider, hold_reason) WHERE state = 3;
 CREATE INDEX jobs_dead ON jobs (seq) WHERE state = 5;
@@ -127,6 +128,7 @@ CREATE TABLE gates (
 );
 CREATE UNIQUE INDEX gates_closed ON gates (provider, reason) WHERE opened_at IS NULL;
 CREATE INDEX gates_opened ON gates (opened_at) WHERE opened_at IS NOT NULL;
+CREATE INDEX gates_provider ON gates (provider);
 
 CREATE TABLE audit (
   seq    INTEGER PRIMARY KEY,
