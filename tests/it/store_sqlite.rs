@@ -221,6 +221,7 @@ fn no_statement_of_the_pipeline_walks_through_the_backlog() {
     let db = Connection::open(backend.path()).expect("a connection");
     let files = [
         include_str!("../../src/store/sqlite/admit.rs"),
+        include_str!("../../src/store/sqlite/job.rs"),
         include_str!("../../src/store/sqlite/claim.rs"),
         include_str!("../../src/store/sqlite/settle.rs"),
         include_str!("../../src/store/sqlite/operate.rs"),

@@ -1,17 +1,16 @@
 //! A delivery, its alerts and their jobs, all or nothing.
 
 use bytes::Bytes;
-use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, params};
 use serde_json::json;
 
-use super::codec::{alert_guard, job_id, job_key, json, person_key, severity, state, to_json, word};
+use super::codec::{alert_guard, json, to_json};
+use super::job::store_job;
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
-use crate::domain::{AlertId, JobId, JobState, NewJob, Origin, RevokeRequest};
+use crate::domain::AlertId;
 use crate::store::{
-    Admission, Admitted, AlertReceipt, DeliveryStatus, JobReceipt, PlannedAlert, QuarantineCap, Receipt, ReceiptStatus,
-    StoreError,
+    Admission, Admitted, AlertReceipt, DeliveryStatus, PlannedAlert, QuarantineCap, Receipt, ReceiptStatus, StoreError,
 };
 
 /// Stores a delivery, unless it was stored before.
@@ -248,153 +247,6 @@ fn find_or_insert_alert(
             to_json(&alert.skipped)?,
         ])?;
     Ok((row, alert.id))
-}
-
-/// The job of this alert: the one it has already, a queued one that takes it in, or a new one. `None`: it had one that
-/// ended so long ago that it was pruned.
-fn store_job(
-    tx: &mut Tx<'_>,
-    alert: (i64, AlertId),
-    admission: &Admission,
-    planned: &PlannedAlert,
-    job: &NewJob,
-) -> Result<Option<JobReceipt>, StoreError> {
-    let request = to_json(&job.request)?;
-    let key = job_key(job, &request);
-    if let Some(known) = job_of_alert(tx, alert.0, key)? {
-        return Ok(known);
-    }
-    let absorbing = if job.origin == Origin::Due { queued_for(tx, job)? } else { None };
-    let (row, receipt) = match absorbing {
-        Some(queued) => absorb(tx, queued, alert.1, job)?,
-        None => insert_job(tx, alert.1, admission, planned, job, &request)?,
-    };
-    tx.sql("INSERT INTO alert_jobs (alert, key, job) VALUES (?1, ?2, ?3)")?.execute(params![alert.0, key, row])?;
-    Ok(Some(receipt))
-}
-
-/// `Some(None)`: there was one.
-fn job_of_alert(tx: &Tx<'_>, alert: i64, key: [u8; 16]) -> Result<Option<Option<JobReceipt>>, StoreError> {
-    let found = tx
-        .sql(
-            "SELECT jobs.id, provider, subject, state FROM alert_jobs LEFT JOIN jobs ON jobs.seq = alert_jobs.job
-             WHERE alert = ?1 AND key = ?2",
-        )?
-        .query_row(params![alert, key], |row| match row.get_ref("id")? {
-            ValueRef::Null => Ok(None),
-            _ => job_receipt(row).map(Some),
-        })
-        .optional()?;
-    Ok(found)
-}
-
-pub(super) fn job_receipt(row: &rusqlite::Row<'_>) -> rusqlite::Result<JobReceipt> {
-    Ok(JobReceipt {
-        id: job_id(row, "id")?,
-        provider: word(row, "provider")?,
-        subject: json(row, "subject")?,
-        state: state(row, "state")?,
-    })
-}
-
-struct Queued {
-    row: i64,
-    id: JobId,
-    request: RevokeRequest,
-    rules: Vec<String>,
-    severity: u8,
-}
-
-/// Looks at a person's latest jobs, so that somebody with thousands of them costs no more. One that is missed is merged
-/// once the account is known.
-fn queued_for(tx: &Tx<'_>, job: &NewJob) -> Result<Option<Queued>, StoreError> {
-    let found = tx
-        .sql(
-            "SELECT seq, id, request, rules, severity FROM jobs
-             WHERE seq IN (SELECT seq FROM jobs WHERE subject_key = ?1 ORDER BY seq DESC LIMIT 50)
-             AND state = 0 AND provider = ?2 AND dry_run = ?3 AND chosen_id IS NULL AND approved = 0 LIMIT 1",
-        )?
-        .query_row(params![person_key(job), job.provider.as_str(), job.dry_run], |row| {
-            Ok(Queued {
-                row: row.get("seq")?,
-                id: job_id(row, "id")?,
-                request: json(row, "request")?,
-                rules: json(row, "rules")?,
-                severity: severity(row, "severity")?.rank(),
-            })
-        })
-        .optional()?;
-    Ok(found)
-}
-
-/// The queued job takes the higher severity and the earlier due time, and does what both ask. It starts its looks anew,
-/// for a second look that comes too soon after the first proves no absence; and the new alert gets its full time.
-fn absorb(tx: &mut Tx<'_>, queued: Queued, alert: AlertId, job: &NewJob) -> Result<(i64, JobReceipt), StoreError> {
-    let mut rules = queued.rules;
-    rules.extend(job.rules.iter().filter(|rule| !rules.contains(rule)).cloned().collect::<Vec<_>>());
-    tx.sql(
-        "UPDATE jobs SET severity = ?2, due_at = min(due_at, ?3), request = ?4, rules = ?5, absence = NULL,
-         created_at = ?3, held_total = 0 WHERE seq = ?1",
-    )?
-    .execute(params![
-        queued.row,
-        queued.severity.max(job.severity.rank()),
-        tx.steady,
-        to_json(&queued.request.union(job.request.clone()))?,
-        to_json(&rules)?,
-    ])?;
-    tx.record(AuditEvent::Absorbed, Some(queued.id), Some(alert), &Actor::system(), "{}")?;
-    tx.wake();
-    let (provider, subject) = (job.provider.clone(), job.subject.clone());
-    Ok((queued.row, JobReceipt { id: queued.id, provider, subject, state: JobState::Queued }))
-}
-
-fn insert_job(
-    tx: &mut Tx<'_>,
-    alert: AlertId,
-    admission: &Admission,
-    planned: &PlannedAlert,
-    job: &NewJob,
-    request: &str,
-) -> Result<(i64, JobReceipt), StoreError> {
-    let (state, hold_reason, dead_reason, note) = match &job.origin {
-        Origin::Due => (JobState::Queued, None, None, None),
-        Origin::Held(reason, note) => (JobState::Held, Some(reason.as_str()), None, Some(note)),
-        Origin::Dead(reason, note) => (JobState::Dead, None, Some(reason.as_str()), Some(note)),
-    };
-    let row = tx
-        .sql(
-            "INSERT INTO jobs (id, provider, state, severity, due_at, dry_run, subject, subject_key, request, rules,
-             hold_reason, dead_reason, note, created_at, held_since, finished_at, received_at, occurred_at, alert_id,
-             source) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20)",
-        )?
-        .insert(params![
-            job.id.0.into_bytes(),
-            job.provider.as_str(),
-            state as i64,
-            job.severity.rank(),
-            (state == JobState::Queued).then_some(tx.steady),
-            job.dry_run,
-            to_json(&job.subject)?,
-            person_key(job),
-            request,
-            to_json(&job.rules)?,
-            hold_reason,
-            dead_reason,
-            note,
-            tx.steady,
-            (state == JobState::Held).then_some(tx.steady),
-            state.is_final().then_some(tx.now.as_microsecond()),
-            admission.received_at.as_microsecond(),
-            planned.occurred_at.as_microsecond(),
-            alert.0.into_bytes(),
-            admission.source.as_str(),
-        ])?;
-    tx.count(job.provider.as_str(), None, Some(state));
-    if state == JobState::Queued {
-        tx.wake();
-    }
-    Ok((row, JobReceipt { id: job.id, provider: job.provider.clone(), subject: job.subject.clone(), state }))
 }
 
 fn record(

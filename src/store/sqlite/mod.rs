@@ -6,6 +6,7 @@
 mod admit;
 mod claim;
 mod codec;
+mod job;
 mod operate;
 mod read;
 mod schema;

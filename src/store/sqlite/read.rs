@@ -282,7 +282,7 @@ fn jobs_of(db: &Connection, alert: i64) -> rusqlite::Result<Vec<JobReceipt>> {
     let sql = "SELECT DISTINCT jobs.seq, jobs.id, provider, subject, state FROM alert_jobs
                JOIN jobs ON jobs.seq = alert_jobs.job WHERE alert = ?1 ORDER BY jobs.seq";
     let mut statement = db.prepare_cached(sql)?;
-    let rows = statement.query_map([alert], super::admit::job_receipt)?;
+    let rows = statement.query_map([alert], super::job::job_receipt)?;
     rows.collect()
 }
 
