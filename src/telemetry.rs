@@ -157,10 +157,6 @@ pub struct Metrics {
     pub oldest_due: Family<ProviderOnly, Seconds>,
     /// `sever_quarantine`, set when scraped
     pub quarantine: Family<SourceOnly, Count>,
-    /// `sever_provider_circuit`: 1 for the state a provider is in
-    pub circuit: Family<ProviderState, Count>,
-    /// `sever_config_reload_ok`
-    pub reload_ok: Count,
     attempts: Family<ProviderClass, Counter>,
     revoked: Family<ProviderOnly, Histogram>,
     revocation: Family<ProviderOutcome, Histogram>,
@@ -191,8 +187,6 @@ impl Metrics {
             held: Family::default(),
             oldest_due: Family::default(),
             quarantine: Family::default(),
-            circuit: Family::default(),
-            reload_ok: Count::default(),
             attempts: Family::default(),
             revoked: Family::new_with_constructor(long_buckets),
             revocation: Family::new_with_constructor(long_buckets),
@@ -201,7 +195,6 @@ impl Metrics {
             commit_batch: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
         };
         metrics.register();
-        metrics.reload_ok.set(1);
         metrics
     }
 
@@ -212,8 +205,6 @@ impl Metrics {
         registry.register("held_jobs", "Held jobs by reason", self.held.clone());
         registry.register_with_unit("oldest_due", "Age of the oldest due job", Unit::Seconds, self.oldest_due.clone());
         registry.register("quarantine", "Deliveries kept in quarantine", self.quarantine.clone());
-        registry.register("provider_circuit", "1 for the state a provider is in", self.circuit.clone());
-        registry.register("config_reload_ok", "1 if the last reload worked", self.reload_ok.clone());
         registry.register("attempts", "Attempts by how they ended", self.attempts.clone());
         let seconds = || Unit::Seconds;
         registry.register_with_unit("revoked", "Received to the provider's yes", seconds(), self.revoked.clone());
