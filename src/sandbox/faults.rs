@@ -71,6 +71,15 @@ pub enum Fault {
         /// Whom; `None` is everybody.
         user_id: Option<String>,
     },
+    /// Listings of sessions show how things stood before the latest revocation: a replica lags.
+    StaleList,
+    /// The call is carried out, and each person whose sessions it ended signs in again at once.
+    SignInAgain,
+    /// Half of what the call asks is done (the larger half, where it is odd), and then it fails with this status.
+    Partial {
+        /// HTTP status.
+        status: u16,
+    },
     /// 302 to this place.
     Redirect {
         /// The `Location`.

@@ -66,6 +66,31 @@ pub enum Effect {
         /// How many.
         tokens: usize,
     },
+    /// Sessions of a user were ended, by their ids.
+    SessionsRevoked {
+        /// Whose.
+        user_id: String,
+        /// How many of them were alive.
+        sessions: usize,
+    },
+    /// The request was taken; the sessions end later.
+    Enqueued {
+        /// Whose.
+        user_id: String,
+    },
+    /// A personal access token was ended.
+    AccessTokenRevoked {
+        /// Whose.
+        user_id: String,
+        /// Which.
+        token_id: String,
+    },
+    /// A call that no honest client makes: it would have reached everybody, or somebody else than it names. It did nothing
+    /// here.
+    Tripwire {
+        /// What it would have done.
+        would: String,
+    },
     /// Success was reported and nothing was done.
     Pretended {
         /// Whose sessions are still alive.
@@ -83,8 +108,11 @@ impl Effect {
     #[must_use]
     pub fn revoked_user(&self) -> Option<&str> {
         match self {
-            Self::None | Self::TokenIssued { .. } => None,
+            Self::None | Self::TokenIssued { .. } | Self::Tripwire { .. } => None,
             Self::UserRevoked { user_id, .. }
+            | Self::SessionsRevoked { user_id, .. }
+            | Self::Enqueued { user_id }
+            | Self::AccessTokenRevoked { user_id, .. }
             | Self::SessionRevoked { user_id, .. }
             | Self::ClientTokensRevoked { user_id, .. }
             | Self::Pretended { user_id } => Some(user_id),
@@ -116,6 +144,12 @@ impl Ledger {
     #[must_use]
     pub fn revocations_of(&self, user_id: &str) -> usize {
         self.lock().iter().filter(|call| call.effect.revoked_user() == Some(user_id)).count()
+    }
+
+    /// What would have reached somebody whom no honest client means.
+    #[must_use]
+    pub fn tripwires(&self) -> Vec<Call> {
+        self.lock().iter().filter(|call| matches!(call.effect, Effect::Tripwire { .. })).cloned().collect()
     }
 
     /// Forgets every call.

@@ -3,12 +3,16 @@
 //! Each provider has a listener of its own, because provider URLs carry no path. They refuse what the real provider
 //! would refuse, are written from the vendors' documents and not from our clients, and keep their state in memory.
 
+mod answer;
 mod body;
 mod control;
+mod disturb;
+mod exchange;
 pub mod faults;
 mod ids;
 pub mod ledger;
 pub mod okta;
+mod parameters;
 mod server;
 
 use std::io;

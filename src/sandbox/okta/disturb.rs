@@ -1,14 +1,11 @@
 //! Faults as Okta's answers, sent instead of carrying out the call.
 
-use std::time::Duration;
-
-use axum::body::Body;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::super::body::{Drip, Huge};
+use super::super::answer::Answer;
+use super::super::disturb;
 use super::super::faults::Fault;
-use super::answer::Answer;
 use super::refusal::Refusal;
 
 const LIMIT: &str = "x-rate-limit-limit";
@@ -22,33 +19,14 @@ pub(super) fn instead(fault: &Fault, now: Timestamp) -> Option<Answer> {
         Fault::ConcurrencyLimit { reset_in_s } => throttled("0", &[*reset_in_s], now),
         Fault::RepeatedReset { resets_in_s } => throttled("600", resets_in_s, now),
         Fault::ThrottleWithoutHint => Answer { hints: false, ..throttled("600", &[], now) },
-        Fault::Error { status, code } => error(*status, code),
-        Fault::Html => Answer::page(200, "Sign in"),
-        Fault::MalformedJson => broken(Body::from("[{\"id\":\"00u")),
-        Fault::HugeBody { size_bytes } => broken(Body::new(Huge::new(*size_bytes))),
-        Fault::SlowBody { size_bytes, every_ms } => {
-            broken(Body::new(Drip::new(*size_bytes, Duration::from_millis(*every_ms))))
-        }
-        Fault::Redirect { to } => Answer::empty(302).header("location", to),
-        Fault::Latency { .. }
-        | Fault::LateAnswer { .. }
-        | Fault::LostBefore
-        | Fault::LostAfter
-        | Fault::LyingSuccess
-        | Fault::StaleSearch { .. } => return None,
+        Fault::Error { status, code } if !code.is_empty() => error(*status, code),
+        other => return disturb::anywhere(other),
     };
     Some(answer)
 }
 
-fn broken(body: Body) -> Answer {
-    Answer::with_body(200, "application/json", body)
-}
-
 /// In the shape that belongs to the code: codes of the API are an `E` and digits.
 fn error(status: u16, code: &str) -> Answer {
-    if code.is_empty() {
-        return Answer::page(status, "The service is not available");
-    }
     if !code.starts_with('E') {
         return Answer::json(status, &json!({"error": code, "error_description": code})).coded(code);
     }

@@ -1,23 +1,19 @@
-//! One call from raw request to answer: faults, quota, route, headers, credential, parameters, operation, ledger.
+//! One call to Okta: quota, route, headers, credential, parameters, operation.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
-use bytes::Bytes;
-use hyper::{Request, Response};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 
-use super::super::faults::{Drawn, Fault, Faults};
-use super::super::ledger::{Call, Ledger};
-use super::super::server::{Lost, Respond};
-use super::answer::Answer;
+use super::super::answer::Answer;
+use super::super::exchange::{Incoming, StandIn};
+use super::super::faults::{Fault, Faults};
+use super::super::ledger::Ledger;
+use super::super::parameters::Parameters;
 use super::auth::{self, Caller};
 use super::operation::{self, Operation, Route};
-use super::parameters::Parameters;
 use super::quota::Standing;
 use super::refusal::Refusal;
 use super::world::World;
@@ -33,16 +29,6 @@ pub(super) struct State {
     pub(super) world: Mutex<World>,
     pub(super) faults: Faults<Operation>,
     pub(super) ledger: Ledger,
-}
-
-/// A request whose body has been read.
-#[derive(Debug)]
-pub(super) struct Incoming {
-    pub(super) method: String,
-    pub(super) path: String,
-    pub(super) query: String,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
 }
 
 /// A call that is authorized and well-formed.
@@ -73,46 +59,44 @@ impl Context<'_> {
     }
 }
 
-/// Serves Okta's listener.
-#[derive(Debug, Clone)]
-pub(super) struct Exchange(pub(super) Arc<State>);
+impl StandIn for State {
+    type Operation = Operation;
 
-impl Respond for Exchange {
-    async fn respond(self, request: Request<Bytes>) -> Result<Response<Body>, Lost> {
-        let call = Incoming::from(request);
+    fn operation(&self, call: &Incoming) -> Option<Operation> {
+        operation::route(&call.method, &call.path).ok().map(|route| route.operation)
+    }
+
+    fn faults(&self) -> &Faults<Operation> {
+        &self.faults
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    fn now(&self) -> Timestamp {
+        self.now(&self.world())
+    }
+
+    /// A wrong client may put its assertion into the query of the token endpoint.
+    fn withholds_query(&self, call: &Incoming) -> bool {
+        call.path.starts_with("/oauth2")
+    }
+
+    fn answer(&self, call: &Incoming, fault: Option<&Fault>) -> Answer {
+        let mut world = self.world();
+        let now = self.now(&world);
         let route = operation::route(&call.method, &call.path);
-        let drawn = self.0.faults.draw(route.as_ref().ok().map(|route| route.operation));
-        pause(drawn.latency).await;
-        let late = late(&drawn);
-        let answer = self.0.carry_out(&call, route, drawn.fault);
-        pause(late).await;
-        answer.map(Answer::into_response)
-    }
-}
-
-async fn pause(duration: Duration) {
-    if !duration.is_zero() {
-        tokio::time::sleep(duration).await;
-    }
-}
-
-fn late(drawn: &Drawn) -> Duration {
-    match drawn.fault {
-        Some(Fault::LateAnswer { duration_ms }) => Duration::from_millis(duration_ms),
-        _ => Duration::ZERO,
-    }
-}
-
-impl From<Request<Bytes>> for Incoming {
-    fn from(request: Request<Bytes>) -> Self {
-        let (head, body) = request.into_parts();
-        Self {
-            method: head.method.to_string(),
-            path: head.uri.path().to_owned(),
-            query: head.uri.query().unwrap_or_default().to_owned(),
-            headers: head.headers,
-            body,
-        }
+        let standing = world.quota.spend(route.as_ref().ok().map(|route| route.operation), now);
+        let answer = match fault.and_then(|fault| disturb::instead(fault, now)) {
+            Some(answer) => answer,
+            None if standing.exceeded => Refusal::api("E0000047", "").into_answer(),
+            None => {
+                let pretend = matches!(fault, Some(Fault::LyingSuccess));
+                self.process(&mut world, call, route, now, pretend).unwrap_or_else(Refusal::into_answer)
+            }
+        };
+        stamped(answer, standing, now)
     }
 }
 
@@ -124,27 +108,6 @@ impl State {
     /// The time at Okta, whose clock may differ from ours.
     pub(super) fn now(&self, world: &World) -> Timestamp {
         self.clock.now() + world.clock_offset
-    }
-
-    /// Does what the call asks, or what the fault makes of it, and writes it down.
-    fn carry_out(&self, call: &Incoming, route: Result<Route, Refusal>, fault: Option<Fault>) -> Result<Answer, Lost> {
-        let mut world = self.world();
-        let now = self.now(&world);
-        let operation = route.as_ref().ok().map(|route| route.operation);
-        let standing = world.quota.spend(operation, now);
-        let instead = fault.as_ref().and_then(|fault| disturb::instead(fault, now));
-        let answer = match (&fault, instead) {
-            (Some(Fault::LostBefore), _) => Answer::empty(0),
-            (_, Some(answer)) => answer,
-            (_, None) if standing.exceeded => Refusal::api("E0000047", "").into_answer(),
-            (fault, None) => {
-                let pretend = matches!(fault, Some(Fault::LyingSuccess));
-                self.process(&mut world, call, route, now, pretend).unwrap_or_else(Refusal::into_answer)
-            }
-        };
-        let lost = matches!(fault, Some(Fault::LostBefore | Fault::LostAfter));
-        self.record(call, &answer, now, lost);
-        if lost { Err(Lost) } else { Ok(stamped(answer, standing, now)) }
     }
 
     fn process(
@@ -177,22 +140,6 @@ impl State {
             (Operation::RevokeTokensForUserAndClient, [user, client]) => sessions::revoke_client(context, user, client),
             _ => Err(Refusal::api("E0000008", "")),
         }
-    }
-
-    fn record(&self, call: &Incoming, answer: &Answer, at: Timestamp, lost: bool) {
-        // A wrong client may put its assertion into the query of the token endpoint.
-        let withheld = call.path.starts_with("/oauth2") && !call.query.is_empty();
-        let query = if withheld { "[withheld]".to_owned() } else { call.query.clone() };
-        self.ledger.record(Call {
-            at,
-            method: call.method.clone(),
-            path: call.path.clone(),
-            query,
-            status: (!lost).then_some(answer.status),
-            error_code: answer.error_code.clone().filter(|_| !lost),
-            body_len: call.body.len(),
-            effect: answer.effect.clone(),
-        });
     }
 }
 

@@ -3,14 +3,12 @@
 //! Written from Okta's documents: management OpenAPI 2026.06.3, error codes 2026.08.1, and the guides on rate limits
 //! and service apps. Where a document is silent the comment at that place says what was chosen.
 
-mod answer;
 mod assertion;
 mod auth;
 mod disturb;
 mod exchange;
 mod filter;
 mod operation;
-mod parameters;
 mod path;
 mod person;
 mod quota;
@@ -33,12 +31,13 @@ pub use operation::Operation;
 pub use person::{Person, Status};
 pub use token::App;
 
+use super::exchange::Exchange;
 use super::faults::Faults;
 use super::ids;
 use super::ledger::{Call, Ledger};
 use super::server::{Bound, Listener};
 use crate::clock::Clock;
-use exchange::{Exchange, State};
+use exchange::State;
 use world::{ApiToken, Grant, GrantKind, User};
 
 /// The stand-in of one Okta organisation. Clones are handles to the same one. A person is named by id, login or

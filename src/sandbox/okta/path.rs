@@ -6,6 +6,7 @@
 
 use percent_encoding::percent_decode_str;
 
+use super::super::parameters::has_broken_escape;
 use super::refusal::Refusal;
 
 /// The segments after the leading slash, decoded. A doubled or trailing slash leaves an empty one.
@@ -37,12 +38,4 @@ fn decoded(raw: &str) -> Result<String, Refusal> {
 /// RFC 3986 `pchar`; everything else must be encoded.
 fn is_path_character(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || "-._~%!$&'()*+,;=:@".contains(letter)
-}
-
-/// A percent sign that two hexadecimal digits do not follow.
-pub(super) fn has_broken_escape(raw: &str) -> bool {
-    raw.split('%').skip(1).any(|rest| {
-        let digits = rest.as_bytes().get(..2);
-        !digits.is_some_and(|pair| pair.iter().all(u8::is_ascii_hexdigit))
-    })
 }

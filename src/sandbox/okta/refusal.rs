@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::answer::Answer;
+use super::super::answer::Answer;
 use crate::sandbox::ids;
 
 /// Codes, their usual status and their summary (Okta error codes). The words of E0000156 and from E0000239 on, and

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::super::answer::Answer;
 use super::super::ledger::Effect;
-use super::answer::Answer;
 use super::exchange::Context;
 use super::refusal::Refusal;
 use super::world::{GrantKind, Session, User};

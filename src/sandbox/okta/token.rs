@@ -6,11 +6,11 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
+use super::super::answer::Answer;
+use super::super::exchange::Incoming;
 use super::super::ledger::Effect;
-use super::answer::Answer;
+use super::super::parameters::Parameters;
 use super::assertion::{self, Algorithm};
-use super::exchange::Incoming;
-use super::parameters::Parameters;
 use super::refusal::Refusal;
 use super::world::{AccessToken, World};
 use crate::sandbox::ids;

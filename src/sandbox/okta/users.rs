@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::super::answer::Answer;
 use super::super::faults::Faults;
-use super::answer::Answer;
 use super::exchange::Context;
 use super::filter::{Expression, Language};
 use super::operation::Operation;

@@ -1,11 +1,11 @@
-//! An answer before it has its headers of time and quota.
+//! An answer of a stand-in before it goes out, with what the ledger wants to know.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use hyper::Response;
 use serde_json::Value;
 
-use super::super::ledger::Effect;
+use super::ledger::Effect;
 
 /// Status, headers, body, and what the ledger wants to know.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Answer {
     pub(super) body: Body,
     pub(super) error_code: Option<String>,
     pub(super) effect: Effect,
-    /// Whether `Date` and the rate limit are told.
+    /// Whether the stand-in adds its usual hints, such as `Date` and the rate limit.
     pub(super) hints: bool,
 }
 

@@ -2,8 +2,6 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::path::has_broken_escape;
-
 /// Decoded pairs, in the order sent.
 #[derive(Debug)]
 pub(super) struct Parameters(Vec<(String, String)>);
@@ -48,4 +46,12 @@ fn decoded(raw: &str) -> Result<String, String> {
     }
     let text = percent_decode_str(&blanks).decode_utf8().map_err(|_| "not UTF-8".to_owned())?;
     Ok(text.into_owned())
+}
+
+/// A percent sign that two hexadecimal digits do not follow.
+pub(super) fn has_broken_escape(raw: &str) -> bool {
+    raw.split('%').skip(1).any(|rest| {
+        let digits = rest.as_bytes().get(..2);
+        !digits.is_some_and(|pair| pair.iter().all(u8::is_ascii_hexdigit))
+    })
 }
