@@ -24,7 +24,7 @@ use crate::listener::{self, ListenerLimits};
 use crate::provider::{Configured, Providers};
 use crate::store::{self, JobStore, Operations, Retention};
 use crate::telemetry::Metrics;
-use crate::worker::{LEASE, RetryPolicy, Station, Worker};
+use crate::worker::{LEASE, ProofPolicy, RetryPolicy, Station, Worker};
 
 /// How long running requests and attempts may take to finish once the end has begun. With the time that letting go
 /// takes, this stays below the 25 s that `sever serve` promises, and Kubernetes's default of 30 s.
@@ -204,7 +204,7 @@ fn station(configured: &Configured) -> Station {
             spread: RetryPolicy::SPREAD,
             give_up_after: common.retry.give_up_after.0,
         },
-        look_after: common.proof.after.0,
+        proof: ProofPolicy { after: common.proof.after.0, times: common.proof.times },
         timeout: common.timeout.0,
         dry_run: common.dry_run,
     }

@@ -28,7 +28,9 @@ pub enum AuditEvent {
     LeaseLost,
     /// An attempt failed or was throttled; the job is due later.
     RetryScheduled,
-    /// Nobody or nothing was found; a second look follows.
+    /// The provider said yes; a look follows.
+    Revoked,
+    /// Another look follows: nobody or nothing was found, or sessions are still listed.
     LookScheduled,
     /// Given back unfinished.
     Released,
@@ -72,6 +74,7 @@ impl AuditEvent {
             Self::Claimed => "claimed",
             Self::LeaseLost => "lease_lost",
             Self::RetryScheduled => "retry_scheduled",
+            Self::Revoked => "revoked",
             Self::LookScheduled => "look_scheduled",
             Self::Released => "released",
             Self::Done => "done",

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::client::{Api, ApiError, Remote, Watch};
 use super::text::{Sheet, moment, moment_or_blank, number, person, plain_json};
 use super::{Failure, Outcome, block_on, out, words};
-use crate::domain::{self, Attempt, JobId, JobState, ProviderName};
+use crate::domain::{self, Attempt, JobId, JobState, ProviderName, Session};
 use crate::store::{AlertView, JobDetail, JobView, Page};
 
 /// The most that the API gives at once.
@@ -246,7 +246,14 @@ fn given(job: &JobView) -> Vec<String> {
 }
 
 fn again(job: &JobView) -> Vec<String> {
-    job.signed_in_again.iter().map(|session| format!("signed in again: {session}")).collect()
+    job.signed_in_again.iter().map(signed_in_again).collect()
+}
+
+fn signed_in_again(session: &Session) -> String {
+    let at = session.created_at.map(|at| format!(" at {}", moment(at))).unwrap_or_default();
+    let ip = session.ip.as_deref().map(|ip| format!(" from {ip}")).unwrap_or_default();
+    let client = session.client.as_deref().map(|client| format!(" with {client}")).unwrap_or_default();
+    format!("signed in again{at}{ip}{client}: session {}", session.id)
 }
 
 fn alert(alert: Option<&AlertView>, id: &domain::AlertId) -> String {

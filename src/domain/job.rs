@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Absence, AlertId, JobId, ProviderName, RevokeRequest, Severity, SourceName, Subject};
+use super::{Absence, AlertId, JobId, Proof, ProviderName, RevokeRequest, Severity, SourceName, Subject};
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
@@ -117,6 +117,8 @@ words! {
         Ok = "ok",
         /// Nobody, or nothing to end, was found.
         Absent = "absent",
+        /// A look still lists sessions that the provider said it ended.
+        Contradicted = "contradicted",
         /// The provider asked us to wait.
         Throttled = "throttled",
         /// No answer, a late one, a 5xx, or one that makes no sense.
@@ -209,6 +211,10 @@ pub struct Claim {
     pub unread_ok: bool,
     /// An earlier attempt may have called the provider and its answer is not known.
     pub call_open: bool,
+    /// What is known of the sessions around earlier calls; `None`: none was made, or there is no way to look.
+    pub proof: Option<Proof>,
+    /// The provider has said yes, and only looks are left.
+    pub proving: bool,
     /// Until when the lease runs, by the steady clock.
     pub lease_until: Timestamp,
     /// The first alert behind it.

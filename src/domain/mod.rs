@@ -6,6 +6,7 @@ mod delivery;
 mod id;
 mod job;
 mod outcome;
+mod proof;
 mod scope;
 mod subject;
 
@@ -15,5 +16,6 @@ pub use delivery::Delivery;
 pub use id::{AlertId, JobId, NameError, ProviderName, SourceName};
 pub use job::{Attempt, AttemptClass, Claim, DeadReason, HoldReason, JobState, NewJob, Origin};
 pub use outcome::{Absence, Disposition, Next, Outcome, Revocation, Settlement};
+pub use proof::{Device, Look, Proof, Session};
 pub use scope::{RevokeRequest, Scope, ScopeKind, SessionRef, TeamSession};
 pub use subject::{AlertSubject, IdentifierError, Subject, check_identifier, fold};

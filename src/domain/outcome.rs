@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::job::words;
-use super::{Account, Attempt, DeadReason, HoldReason};
+use super::{Account, Attempt, DeadReason, HoldReason, Proof, Session};
 
 words! {
     /// What was seen at the end.
@@ -36,6 +36,18 @@ pub struct Revocation {
     pub sessions_ended: Option<u64>,
     /// What this provider leaves alive by its nature, in words an analyst can act on.
     pub survives: Vec<String>,
+    /// Sessions that began after the call, as the last look showed them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signed_in_again: Vec<Session>,
+}
+
+impl Revocation {
+    /// A yes, before any look.
+    #[must_use]
+    pub fn new(outcome: Outcome, sessions_ended: Option<u64>, survives: &[&str]) -> Self {
+        let survives = survives.iter().map(|text| (*text).to_owned()).collect();
+        Self { outcome, sessions_ended, survives, signed_in_again: Vec::new() }
+    }
 }
 
 /// What an error means for the job that met it.
@@ -73,6 +85,10 @@ pub struct Settlement {
     pub revocation: Option<Revocation>,
     /// A revoking call was sent and its answer is not known: it may have worked.
     pub answer_unknown: bool,
+    /// What is known of the sessions now; `None`: nothing new.
+    pub proof: Option<Proof>,
+    /// The provider has said yes, and only looks are left: what waits is `proving`, not `queued`.
+    pub proving: bool,
 }
 
 /// What comes next for a job.
@@ -97,6 +113,11 @@ pub enum Next {
         due_at: Timestamp,
         /// What was not found.
         absent: Absence,
+    },
+    /// The provider said yes: look at this time whether it is true.
+    Prove {
+        /// When.
+        due_at: Timestamp,
     },
     /// Given back unfinished, due at once.
     Release,

@@ -205,7 +205,7 @@ mod tests {
     }
 
     fn judge(identifier: &str) -> Verdict {
-        let account = Account { id: "x1".to_owned(), identifiers: vec!["someone".to_owned(), identifier.to_owned()] };
+        let account = Account::new("x1", vec!["someone".to_owned(), identifier.to_owned()]);
         guardrails().judge(&name("okta"), &account)
     }
 

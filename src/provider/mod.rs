@@ -19,7 +19,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    Account, AttemptClass, DeadReason, Disposition, HoldReason, Revocation, RevokeRequest, ScopeKind, Subject,
+    Account, AttemptClass, DeadReason, Disposition, HoldReason, Look, Revocation, RevokeRequest, ScopeKind, Session,
+    Subject,
 };
 
 pub use self::okta::{OktaCredentials, OktaOauth, OktaSettings, SigningAlgorithm};
@@ -35,6 +36,14 @@ pub enum ProviderKind {
 }
 
 impl ProviderKind {
+    /// What a listing of sessions takes here; empty also where there is no listing.
+    #[must_use]
+    pub fn list_parameters(self) -> &'static [ListParameter] {
+        match self {
+            Self::Okta => &[],
+        }
+    }
+
     /// Whether it can end the sessions of this scope. A rule that asks for another is a config error.
     #[must_use]
     pub fn supports(self, scope: ScopeKind) -> bool {
@@ -54,15 +63,79 @@ pub trait Provider: Send + Sync {
     /// A given id wins over the other names, and is read as well.
     async fn resolve(&self, subject: &Subject) -> Result<Option<Account>, ProviderError>;
 
-    /// Ends the sessions of `account` that `request` asks for, also after a partial success.
-    /// `None`: there was nothing left to end (only where sessions were given).
-    async fn revoke(&self, account: &Account, request: &RevokeRequest) -> Result<Option<Revocation>, ProviderError>;
+    /// The sessions of `account` that are alive now; `None` where the provider offers no way to look.
+    async fn sessions(&self, account: &Account) -> Result<Option<Look>, ProviderError>;
+
+    /// One page of those sessions, for people, in the provider's own paging. A parameter that it lacks is never in
+    /// `query`: see [`ProviderKind::list_parameters`]. `None` where the provider offers no way to look.
+    async fn list_sessions(&self, account: &Account, query: &ListQuery) -> Result<Option<SessionPage>, ProviderError>;
+
+    /// Ends the sessions of `account` that `request` asks for, also after a partial success. `seen`: what a look showed
+    /// just now, if there was one. Given sessions are ended only if they are seen to be the account's.
+    /// `None`: there was nothing to end, and the provider has no call that would end all without looking.
+    async fn revoke(
+        &self,
+        account: &Account,
+        request: &RevokeRequest,
+        seen: Option<&Look>,
+    ) -> Result<Option<Revocation>, ProviderError>;
 
     /// Checks credentials and their scopes, changing nothing.
     async fn check(&self) -> Result<CredentialReport, ProviderError>;
 
     /// How long no call should be made because the provider asked us to wait; `None`: go ahead.
     fn wait(&self) -> Option<Duration>;
+}
+
+/// A parameter of a listing of sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ListParameter {
+    /// In which order.
+    Order,
+    /// How many at most.
+    Limit,
+    /// Which page, from 1.
+    Page,
+    /// Where the last page ended.
+    Cursor,
+}
+
+impl ListParameter {
+    /// Its name in a query.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Order => "order",
+            Self::Limit => "limit",
+            Self::Page => "page",
+            Self::Cursor => "cursor",
+        }
+    }
+}
+
+/// Which part of a listing of sessions is wanted. What is `None` is left to the provider.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListQuery {
+    /// In which order, in the provider's words.
+    pub order: Option<String>,
+    /// How many at most.
+    pub limit: Option<u32>,
+    /// Which page, from 1.
+    pub page: Option<u32>,
+    /// Where the last page ended.
+    pub cursor: Option<String>,
+}
+
+/// A part of a listing of sessions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionPage {
+    /// The sessions.
+    pub sessions: Vec<Session>,
+    /// Ask again with this for the next part; `None`: that was all, or the provider counts pages.
+    pub next_cursor: Option<String>,
+    /// How many there are in all, where the provider tells.
+    pub total: Option<u64>,
 }
 
 /// What `check` found.

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 
 use crate::audit::Actor;
 use crate::clock::Clock;
-use crate::domain::{Account, AlertId, Claim, HoldReason, JobId, ProviderName, Settlement, SourceName};
+use crate::domain::{Account, AlertId, Claim, HoldReason, JobId, Proof, ProviderName, Settlement, SourceName};
 use crate::telemetry::Metrics;
 
 pub use model::{
@@ -37,9 +37,10 @@ pub trait JobStore: Send + Sync {
     /// Extends leases; answers which of them were still ours, in the same order.
     async fn renew(&self, claims: Vec<(i64, u32)>, lease: Duration) -> Result<Vec<bool>, StoreError>;
 
-    /// Records which account the job is about, just before the provider is called for it. One call is in flight per
-    /// account: whoever comes second waits, or is merged where it would do the same for the same alert.
-    async fn bind(&self, claim: &Claim, account: &Account) -> Result<Bound, StoreError>;
+    /// Records which account the job is about, and which of its sessions the call has to end, just before the provider
+    /// is called for it. One call is in flight per account: whoever comes second waits, or is merged where it would do
+    /// the same for the same alert.
+    async fn bind(&self, claim: &Claim, account: &Account, proof: Option<Proof>) -> Result<Bound, StoreError>;
 
     /// Ends an attempt. [`StoreError::LeaseLost`] when a later attempt exists.
     async fn settle(&self, claim: &Claim, settlement: Settlement) -> Result<(), StoreError>;

@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    AlertId, Attempt, DeadReason, HoldReason, JobId, JobState, NewJob, Outcome, ProviderName, ScopeKind, SessionRef,
-    Severity, SourceName, Subject,
+    AlertId, Attempt, DeadReason, HoldReason, JobId, JobState, NewJob, Outcome, ProviderName, ScopeKind, Session,
+    SessionRef, Severity, SourceName, Subject,
 };
 
 /// An authentic delivery and what it was decoded and planned into.
@@ -271,7 +271,7 @@ pub struct JobView {
     /// What this provider leaves alive by its nature.
     pub survives: Vec<String>,
     /// Sessions begun after the revocation; empty where the provider offers no look.
-    pub signed_in_again: Vec<serde_json::Value>,
+    pub signed_in_again: Vec<Session>,
     /// Calls made although an earlier one, cut short, may have worked.
     pub repeated: u32,
     /// The job that does this one's work.

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::proof::{self, Before, ProofPolicy};
 use super::retry::RetryPolicy;
 use crate::domain::{
-    Absence, Account, Attempt, AttemptClass, Claim, DeadReason, Disposition, HoldReason, Next, Outcome, Revocation,
-    Settlement, Subject,
+    Absence, Account, Attempt, AttemptClass, Claim, DeadReason, Disposition, HoldReason, Look, Next, Outcome, Proof,
+    Revocation, RevokeRequest, Settlement, Subject,
 };
 use crate::policy::{Guardrails, Verdict};
 use crate::provider::{CallReport, Provider, ProviderError};
@@ -24,8 +25,8 @@ pub(super) struct Context<'a> {
     pub(super) guardrails: &'a Guardrails,
     /// When to try again.
     pub(super) retry: &'a RetryPolicy,
-    /// How long a provider's search may lag behind.
-    pub(super) look_after: Duration,
+    /// How often and when it is looked whether sessions are gone.
+    pub(super) proof: ProofPolicy,
     /// Sends nothing, whatever the job says.
     pub(super) dry_run: bool,
 }
@@ -39,12 +40,29 @@ pub(super) struct Ending {
     account: Option<Account>,
     revocation: Option<Revocation>,
     answer_unknown: bool,
+    proof: Option<Proof>,
+    /// The provider's yes is not believed: the job calls again.
+    anew: bool,
+}
+
+/// A call that may be made, once the store knows of it.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// Whose sessions.
+    pub(super) account: Account,
+    /// Which.
+    pub(super) request: RevokeRequest,
+    /// What a look showed just now.
+    pub(super) seen: Option<Look>,
+    /// What the call has to end; `None` where there is no way to look.
+    pub(super) proof: Option<Proof>,
 }
 
 impl Ending {
     fn new(next: Next, class: AttemptClass, message: impl Into<String>) -> Self {
         let report = CallReport { message: message.into(), ..CallReport::default() };
-        Self { next, class, report, account: None, revocation: None, answer_unknown: false }
+        let (account, revocation, proof) = (None, None, None);
+        Self { next, class, report, account, revocation, answer_unknown: false, proof, anew: false }
     }
 
     /// Given back before any call that changes something.
@@ -73,16 +91,28 @@ impl Ending {
         self.class == AttemptClass::Throttled && self.report.status.is_none()
     }
 
-    /// Whether the job has come to its end.
+    /// Whether the provider did what was asked.
     pub(super) fn went_well(&self) -> bool {
-        matches!(self.next, Next::Done(_))
+        matches!(self.next, Next::Done(_) | Next::Prove { .. })
+    }
+
+    /// Whether only looks are left after it. A job that proves goes on proving until a look says otherwise.
+    fn leaves_looks(&self, claim: &Claim) -> bool {
+        match self.next {
+            Next::Prove { .. } => true,
+            Next::Retry { .. } | Next::LookAgain { .. } | Next::Release | Next::CloseGate(_) => {
+                claim.proving && !self.anew
+            }
+            Next::Done(_) | Next::Dead(_) | Next::Held(_) => false,
+        }
     }
 
     /// The settlement, once the times are known.
-    pub(super) fn at(self, number: u32, started_at: Timestamp, took: Duration) -> Settlement {
+    pub(super) fn at(self, claim: &Claim, started_at: Timestamp, took: Duration) -> Settlement {
+        let proving = self.leaves_looks(claim);
         let report = self.report;
         let attempt = Attempt {
-            number,
+            number: claim.attempt,
             started_at,
             duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             class: self.class,
@@ -92,8 +122,8 @@ impl Ending {
             message: report.message,
             request_id: report.request_id,
         };
-        let (next, account, revocation) = (self.next, self.account, self.revocation);
-        Settlement { next, attempt, account, revocation, answer_unknown: self.answer_unknown }
+        let (next, account, revocation, proof) = (self.next, self.account, self.revocation, self.proof);
+        Settlement { next, attempt, account, revocation, answer_unknown: self.answer_unknown, proof, proving }
     }
 }
 
@@ -147,9 +177,7 @@ impl Context<'_> {
             return Err(Box::new(end));
         }
         match &subject.id {
-            Some(id) if claim.unread_ok && claim.account_id.is_some() => {
-                Ok(Account { id: id.clone(), identifiers: vec![id.clone()] })
-            }
+            Some(id) if claim.unread_ok && claim.account_id.is_some() => Ok(Account::new(id.clone(), vec![id.clone()])),
             _ => {
                 let mut end = Ending { next: Next::Held(HoldReason::Approval), ..end };
                 end.report.message = format!(
@@ -162,23 +190,117 @@ impl Context<'_> {
         }
     }
 
+    /// Looks which sessions have to end, where that is possible, and plans the call; or tells how the attempt ends
+    /// without one. A look that fails keeps nobody signed in: the call is made all the same.
+    pub(super) async fn plan(&self, claim: &Claim, account: Account, now: Now) -> Result<Call, Box<Ending>> {
+        let seen = match self.provider.sessions(&account).await {
+            Ok(None) => return Ok(Call { account, request: claim.request.clone(), seen: None, proof: None }),
+            Ok(Some(look)) => Some(look),
+            Err(error) => {
+                let report = error.report();
+                tracing::info!(job.id = %claim.job, operation = report.operation, status = report.status,
+                    code = report.code, "no look before the call, which is made all the same");
+                None
+            }
+        };
+        match proof::before(claim, &account, seen.as_ref(), now.wall) {
+            Before::Call(request, proof) => Ok(Call { account, request, seen, proof }),
+            Before::Gone(proof) => {
+                let message = "what an earlier call had to end is gone; a look follows";
+                let next = Next::Prove { due_at: now.steady + self.proof.after };
+                let end = Ending { proof: Some(proof), ..Ending::new(next, AttemptClass::Ok, message) };
+                Err(Box::new(end.with(&account)))
+            }
+        }
+    }
+
     /// Makes the call and says what it amounts to.
-    pub(super) async fn revoke(&self, claim: &Claim, account: &Account, now: Timestamp) -> Ending {
-        let end = match self.provider.revoke(account, &claim.request).await {
-            Ok(Some(revocation)) => {
+    pub(super) async fn revoke(&self, claim: &Claim, call: Call, now: Timestamp) -> Ending {
+        let Call { account, request, seen, proof } = call;
+        let end = match (self.provider.revoke(&account, &request, seen.as_ref()).await, proof) {
+            (Ok(said), Some(proof)) => self.to_prove(proof::called(proof, said), now),
+            (Ok(Some(revocation)), None) => {
                 let next = Next::Done(revocation.outcome);
                 let message = format!("the provider ended the sessions: {}", revocation.outcome);
                 Ending { revocation: Some(revocation), ..Ending::new(next, AttemptClass::Ok, message) }
             }
-            Ok(None) => self.absent(claim, Absence::Sessions, now),
-            Err(error) => {
+            (Ok(None), None) => self.absent(claim, Absence::Sessions, now),
+            (Err(error), _) => {
                 let end = self.failed(claim, &error, now).await;
                 // Without an answer the call may have worked; the next one is a repeat.
                 let answer_unknown = matches!(error, ProviderError::Unavailable(_)) && end.report.status.is_none();
                 Ending { answer_unknown, ..end }
             }
         };
-        end.with(account)
+        end.with(&account)
+    }
+
+    fn to_prove(&self, proof: Proof, now: Timestamp) -> Ending {
+        let message = match &proof.said {
+            Some(_) => "the provider says that the sessions are ended; a look follows",
+            None => "there was no session to end; a second look follows",
+        };
+        let next = Next::Prove { due_at: now + self.proof.after };
+        let revocation = proof.said.clone();
+        Ending { revocation, proof: Some(proof), ..Ending::new(next, AttemptClass::Ok, message) }
+    }
+
+    /// Looks whether the sessions are gone.
+    pub(super) async fn prove(&self, claim: &Claim, known: &Proof, now: Timestamp) -> Ending {
+        let end = match self.provider.sessions(&known.account).await {
+            Ok(Some(look)) => self.judge_look(claim, proof::after(claim, known, &look, self.proof), now),
+            Ok(None) => {
+                let held = Next::Held(HoldReason::Approval);
+                self.unseen(known, Ending::new(held, AttemptClass::Unclear, "there is no way to look any more"))
+            }
+            Err(error) => {
+                let end = self.failed(claim, &error, now).await;
+                match end.next {
+                    Next::Dead(_) | Next::Held(_) => self.unseen(known, end),
+                    _ => end,
+                }
+            }
+        };
+        end.with(&known.account)
+    }
+
+    /// Where no look comes about, the provider's word stands, for what it is.
+    fn unseen(&self, known: &Proof, end: Ending) -> Ending {
+        let Some((outcome, revocation)) = proof::unseen(known) else { return end };
+        let mut report = end.report;
+        report.message = format!("the provider took the request, and no look was possible: {}", report.message);
+        Ending { report, revocation: Some(revocation), ..Ending::new(Next::Done(outcome), end.class, String::new()) }
+    }
+
+    fn judge_look(&self, claim: &Claim, verdict: proof::Verdict, now: Timestamp) -> Ending {
+        let listed = |next, proof, message: &str| Ending {
+            proof: Some(proof),
+            ..Ending::new(next, AttemptClass::Contradicted, message)
+        };
+        match verdict {
+            proof::Verdict::Done(outcome, revocation) => {
+                let message = format!("looked, and none of the earlier sessions is left to end: {outcome}");
+                let end = Ending::new(Next::Done(outcome), AttemptClass::Ok, message);
+                Ending { revocation: Some(revocation), ..end }
+            }
+            proof::Verdict::LookAgain(proof) => {
+                let next = Next::Prove { due_at: now + self.proof.after };
+                listed(next, proof, "sessions that should be gone are still listed; another look follows")
+            }
+            proof::Verdict::CallAgain(proof) => {
+                let next = Next::Retry { due_at: now + self.retry.delay(claim.failures), failed: true };
+                let end =
+                    listed(next, proof, "sessions stay listed although the provider said yes; it is called again");
+                Ending { anew: true, ..end }
+            }
+            proof::Verdict::Contradicted(proof) => {
+                let message = format!(
+                    "the provider said yes {} times and the sessions are still listed; end them there by hand",
+                    proof.calls
+                );
+                listed(Next::Dead(DeadReason::Contradicted), proof, &message)
+            }
+        }
     }
 
     /// Absence is believed at the second look.
@@ -188,7 +310,7 @@ impl Context<'_> {
             Absence::Sessions => (Outcome::NothingToRevoke, "none of the given sessions"),
         };
         if claim.absence != Some(what) {
-            let next = Next::LookAgain { due_at: now + self.look_after, absent: what };
+            let next = Next::LookAgain { due_at: now + self.proof.after, absent: what };
             return Ending::new(next, AttemptClass::Absent, format!("{missing} was found; a second look follows"));
         }
         Ending::new(Next::Done(outcome), AttemptClass::Absent, format!("{missing} was found in two looks"))
@@ -225,6 +347,15 @@ impl Context<'_> {
             },
         }
     }
+}
+
+/// One moment by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    /// Never jumps: due times.
+    pub(super) steady: Timestamp,
+    /// What the world's clocks show.
+    pub(super) wall: Timestamp,
 }
 
 /// The account that an operator chose wins over what the alert said.

@@ -6,6 +6,7 @@
 mod attempt;
 mod lease;
 mod probe;
+mod proof;
 mod retry;
 
 use std::collections::BTreeMap;
@@ -20,16 +21,17 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
-use crate::domain::{Account, Claim, Disposition, Next, Outcome, ProviderName, Settlement};
+use crate::domain::{Claim, Disposition, Next, Outcome, ProviderName, Settlement};
 use crate::lifecycle::Lifecycle;
 use crate::policy::Policy;
 use crate::provider::Provider;
 use crate::store::{Bound, ClaimRequest, JobStore, StoreError};
 use crate::telemetry::{Metrics, SubjectDigest};
-use attempt::{Context, Ending};
+use attempt::{Call, Context, Ending, Now};
 pub use lease::{LEASE, LEASE_MARGIN};
 use lease::{Lease, Leases};
 use probe::Probes;
+pub use proof::ProofPolicy;
 pub use retry::RetryPolicy;
 
 /// Wakes up this often even if nobody said that a job is due. Retries fall due without a word.
@@ -47,8 +49,8 @@ pub struct Station {
     pub concurrency: usize,
     /// When to try again.
     pub retry: RetryPolicy,
-    /// How long its search may lag: absence is believed at a second look after this.
-    pub look_after: Duration,
+    /// When it is looked whether sessions are gone, and when an absence is believed.
+    pub proof: ProofPolicy,
     /// The longest that a call may take.
     pub timeout: Duration,
     /// Sends nothing.
@@ -251,7 +253,7 @@ impl Shared {
         if let Some(end) = end {
             self.freed.notify_one();
             let took = Duration::try_from(self.clock.steady() - started).unwrap_or_default();
-            self.settle(&claim, end.at(claim.attempt, started_at, took)).await;
+            self.settle(&claim, end.at(&claim, started_at, took)).await;
         }
         self.leases.let_go(&claim);
         drop((call, job));
@@ -264,31 +266,43 @@ impl Shared {
             provider: station.provider.as_ref(),
             guardrails: self.policy.guardrails(),
             retry: &station.retry,
-            look_after: station.look_after,
+            proof: station.proof,
             dry_run: station.dry_run || self.policy.dry_run(),
         };
-        let account = tokio::select! {
+        if let Some(proof) = claim.proof.as_ref().filter(|_| claim.proving) {
+            return tokio::select! {
+                () = self.lifecycle.aborting() => Some(Ending::released("given back by the shutdown")),
+                end = context.prove(claim, proof, self.clock.steady()) => Some(end),
+            };
+        }
+        let call = tokio::select! {
             () = self.lifecycle.aborting() => return Some(Ending::released("given back by the shutdown")),
-            found = context.find_account(claim, self.clock.steady()) => match found {
-                Ok(account) => account,
+            planned = self.plan(&context, claim) => match planned {
+                Ok(call) => call,
                 Err(end) => return Some(*end),
             }
         };
         if !lease.has_room(self.clock.steady(), station.timeout) {
             return Some(Ending::released("too little of the lease was left for the call"));
         }
-        if let Some(end) = self.bind(claim, &account).await {
+        if let Some(end) = self.bind(claim, &call).await {
             return end;
         }
         tokio::select! {
             () = self.lifecycle.aborting() => Some(Ending::cut_off()),
-            end = context.revoke(claim, &account, self.clock.steady()) => Some(end),
+            end = context.revoke(claim, call, self.clock.steady()) => Some(end),
         }
     }
 
+    /// Everything before the first call that changes something.
+    async fn plan(&self, context: &Context<'_>, claim: &Claim) -> Result<Call, Box<Ending>> {
+        let account = context.find_account(claim, self.clock.steady()).await?;
+        context.plan(claim, account, Now { steady: self.clock.steady(), wall: self.clock.now() }).await
+    }
+
     /// `None`: the call may be made. Otherwise how the attempt ends; inner `None` where the store has settled it.
-    async fn bind(&self, claim: &Claim, account: &Account) -> Option<Option<Ending>> {
-        match self.store.bind(claim, account).await {
+    async fn bind(&self, claim: &Claim, call: &Call) -> Option<Option<Ending>> {
+        match self.store.bind(claim, &call.account, call.proof.clone()).await {
             Ok(Bound::Proceed) => None,
             Ok(Bound::Merged(into)) => {
                 tracing::info!(job.id = %claim.job, merged_into = %into, "merged: the same account");
@@ -342,8 +356,10 @@ impl Shared {
             next = ?settlement.next,
             "attempt ended"
         );
-        if let Next::Done(outcome) = settlement.next {
-            self.measure(claim, outcome);
+        match settlement.next {
+            Next::Done(outcome) => self.measure(claim, outcome),
+            Next::Prove { .. } if settlement.revocation.is_some() => self.measure_yes(claim),
+            _ => {}
         }
     }
 
@@ -352,11 +368,16 @@ impl Shared {
         let since = |then: Timestamp| Duration::try_from(now - then).unwrap_or_default();
         self.metrics.done(&claim.provider, outcome, since(claim.received_at), since(claim.occurred_at));
         match outcome {
-            Outcome::Verified | Outcome::Confirmed | Outcome::Accepted => {
-                self.metrics.revoked(&claim.provider, since(claim.received_at));
-                self.probes.forget(&claim.provider);
-            }
+            Outcome::Verified | Outcome::Confirmed | Outcome::Accepted if !claim.proving => self.measure_yes(claim),
+            Outcome::Verified | Outcome::Confirmed | Outcome::Accepted => {}
             Outcome::NothingToRevoke | Outcome::UnknownAccount | Outcome::DryRun => {}
         }
+    }
+
+    /// The provider said yes to a call, just now.
+    fn measure_yes(&self, claim: &Claim) {
+        let since = Duration::try_from(self.clock.now() - claim.received_at).unwrap_or_default();
+        self.metrics.revoked(&claim.provider, since);
+        self.probes.forget(&claim.provider);
     }
 }

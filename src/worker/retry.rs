@@ -114,6 +114,8 @@ mod tests {
             approved: false,
             unread_ok: false,
             call_open: false,
+            proof: None,
+            proving: false,
             lease_until: NOW,
             alert: AlertId::new(),
             source: "edr".parse::<SourceName>().expect("a name"),

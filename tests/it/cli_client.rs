@@ -662,7 +662,7 @@ fn no_terminal_obeys_what_an_attacker_wrote() {
         JOB,
         &json!({"state": "dead", "dead_reason": "refused", "note": HOSTILE, "account_id": HOSTILE,
         "subject": {"email": HOSTILE, "id": HOSTILE}, "rules": [HOSTILE], "survives": [HOSTILE],
-        "signed_in_again": [{"ip": HOSTILE}], "sessions": [HOSTILE], "history": [attempt]}),
+        "signed_in_again": [{"id": HOSTILE, "ip": HOSTILE, "client": HOSTILE}], "sessions": [HOSTILE], "history": [attempt]}),
     );
     let mut bad_alert = alert(HOSTILE);
     bad_alert.external_id = HOSTILE.to_owned();

@@ -98,11 +98,11 @@ async fn every_kind_of_credential_finds_and_ends() {
             assert!(account.identifiers.contains(&ana.email) && account.identifiers.contains(&ana.login));
         }
         let account = client.resolve(&id(&ana.id)).await.expect("resolved").expect("found");
-        let revoked = client.revoke(&account, &all()).await.expect("revoked").expect("something");
+        let revoked = client.revoke(&account, &all(), None).await.expect("revoked").expect("something");
         assert_eq!(revoked.outcome, Outcome::Confirmed);
         let left = (wire.okta().sessions_of(&ana.id), wire.okta().tokens_of(&ana.id));
         assert_eq!((left, wire.okta().remembered_devices_of(&ana.id)), ((0, 0), 1), "credential {number}");
-        client.revoke(&account, &all()).await.expect("safe to repeat");
+        client.revoke(&account, &all(), None).await.expect("safe to repeat");
     }
 }
 
@@ -121,7 +121,7 @@ async fn both_flags_do_what_they_say_on_both_engines() {
             let account = client.resolve(&id(&ana.id)).await.expect("resolved").expect("found");
             let request =
                 RevokeRequest { oauth_tokens: Some(oauth_tokens), forget_devices: Some(forget_devices), ..all() };
-            client.revoke(&account, &request).await.expect("revoked");
+            client.revoke(&account, &request, None).await.expect("revoked");
             assert_eq!(wire.okta().tokens_of(&ana.id) == 0, oauth_tokens);
             assert_eq!(wire.okta().remembered_devices_of(&ana.id) == 0, forget_devices, "classic: {classic}");
         }
@@ -171,7 +171,7 @@ async fn what_an_app_lacks_is_told_in_words() {
     let granted_scopes = vec!["okta.users.read".to_owned(), "okta.users.manage".to_owned()];
     let few = wire.with_app(App { granted_scopes, ..app }, &key);
     let account = few.resolve(&id(&ana.id)).await.expect("resolved").expect("found");
-    few.revoke(&account, &all()).await.expect("ending all needs no session scope");
+    few.revoke(&account, &all(), None).await.expect("ending all needs no session scope");
     let missing = few.check().await.expect("checked").missing.join(" ");
     assert!(missing.contains("okta.sessions.manage"), "{missing}");
 }
@@ -183,7 +183,7 @@ async fn a_lacking_permission_is_about_us() {
     let client = wire.with_token();
     let account = client.resolve(&id(&ana.id)).await.expect("resolved").expect("found");
     wire.okta().deny(TOKEN, Permission::UsersManage);
-    let error = client.revoke(&account, &all()).await.expect_err("refused");
+    let error = client.revoke(&account, &all(), None).await.expect_err("refused");
     assert!(matches!(error, ProviderError::Forbidden(_) | ProviderError::Unauthorized(_)), "{error:?}");
     assert_eq!(wire.okta().sessions_of(&ana.id), 1);
 }
@@ -205,7 +205,7 @@ async fn all_forms_of_429_wait_and_none_for_ever() {
         // The two clocks disagree by an hour: only the server's own counts.
         wire.okta().shift_clock(jiff::SignedDuration::from_hours(1));
         wire.okta().faults().inject(Injection::once(form.clone()).on(Operation::RevokeUserSessions));
-        let error = client.revoke(&account, &all()).await.expect_err("throttled");
+        let error = client.revoke(&account, &all(), None).await.expect_err("throttled");
         let ProviderError::Throttled { retry_after, .. } = error else { panic!("{form:?} gave {error:?}") };
         match expected {
             Some(range) => {
@@ -239,10 +239,10 @@ async fn no_answer_but_204_is_a_success() {
         let client = wire.with_token();
         let account = client.resolve(&id(&ana.id)).await.expect("resolved").expect("found");
         wire.okta().faults().inject(Injection::once(fault.clone()).on(Operation::RevokeUserSessions));
-        let error = client.revoke(&account, &all()).await.expect_err("no success");
+        let error = client.revoke(&account, &all(), None).await.expect_err("no success");
         let retryable = matches!(error, ProviderError::Unavailable(_) | ProviderError::Misconfigured(_));
         assert!(retryable, "{fault:?} gave {error:?}");
-        client.revoke(&account, &all()).await.expect("the next call works");
+        client.revoke(&account, &all(), None).await.expect("the next call works");
     }
 }
 
@@ -284,14 +284,14 @@ async fn given_sessions_end_only_if_they_are_the_accounts_own() {
     let account = client.resolve(&id(&ana.id)).await.expect("resolved").expect("found");
     let refs = |ids: &[String]| RevokeRequest::new(Scope::Sessions(ids.iter().cloned().map(SessionRef::Id).collect()));
     let hers = wire.okta().session_ids_of(&ana.id);
-    let revoked = client.revoke(&account, &refs(&hers[..2])).await.expect("revoked").expect("something");
+    let revoked = client.revoke(&account, &refs(&hers[..2]), None).await.expect("revoked").expect("something");
     assert_eq!(revoked.sessions_ended, Some(2));
     assert_eq!(wire.okta().sessions_of(&ana.id), 1);
     assert!(
-        client.revoke(&account, &refs(&hers[..2])).await.expect("safe to repeat").is_none(),
+        client.revoke(&account, &refs(&hers[..2]), None).await.expect("safe to repeat").is_none(),
         "nothing is left of them"
     );
     let his = wire.okta().session_ids_of(&bob.id);
-    assert!(matches!(client.revoke(&account, &refs(&his)).await, Err(ProviderError::Refused(_))));
+    assert!(matches!(client.revoke(&account, &refs(&his), None).await, Err(ProviderError::Refused(_))));
     assert_eq!(wire.okta().sessions_of(&bob.id), 1);
 }

@@ -188,7 +188,7 @@ fn a_look_alike_waits_for_a_person() {
 fn the_account_is_judged_by_every_name_it_turns_out_to_have() {
     let policy = guarded();
     let judge = |at: &str, name: &str| {
-        let account = Account { id: "00u9".to_owned(), identifiers: vec!["ana".to_owned(), name.to_owned()] };
+        let account = Account::new("00u9", vec!["ana".to_owned(), name.to_owned()]);
         policy.guardrails().judge(&provider(at), &account)
     };
     assert!(matches!(judge("chat", "Breakglass-1@acme.com"), Verdict::Protected { .. }));

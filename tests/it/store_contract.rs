@@ -6,6 +6,7 @@ mod audit;
 mod bind;
 mod claim;
 mod operate;
+mod prove;
 mod prune;
 mod replay;
 mod settle;

@@ -27,9 +27,9 @@ use super::hint::Bounds;
 use super::http::Http;
 use super::pace::Pace;
 use super::scrub::Scrub;
-use super::{CredentialReport, Provider, ProviderError, ProviderKind};
+use super::{CredentialReport, ListQuery, Provider, ProviderError, ProviderKind, SessionPage};
 use crate::clock::Clock;
-use crate::domain::{Account, Revocation, RevokeRequest, Scope, Subject};
+use crate::domain::{Account, Look, Revocation, RevokeRequest, Scope, Subject};
 
 pub use self::assertion::SigningAlgorithm;
 pub use self::settings::{OktaCredentials, OktaOauth, OktaSettings};
@@ -120,7 +120,25 @@ impl Provider for Okta {
         self.api.resolve(subject).await
     }
 
-    async fn revoke(&self, account: &Account, request: &RevokeRequest) -> Result<Option<Revocation>, ProviderError> {
+    /// Okta lists nobody's sessions.
+    async fn sessions(&self, _account: &Account) -> Result<Option<Look>, ProviderError> {
+        Ok(None)
+    }
+
+    async fn list_sessions(
+        &self,
+        _account: &Account,
+        _query: &ListQuery,
+    ) -> Result<Option<SessionPage>, ProviderError> {
+        Ok(None)
+    }
+
+    async fn revoke(
+        &self,
+        account: &Account,
+        request: &RevokeRequest,
+        _seen: Option<&Look>,
+    ) -> Result<Option<Revocation>, ProviderError> {
         match &request.scope {
             Scope::All => {
                 let oauth_tokens = request.oauth_tokens.unwrap_or(self.oauth_tokens);

@@ -142,6 +142,5 @@ fn is_gone(answer: &crate::provider::http::Answer) -> bool {
 }
 
 fn confirmed(sessions_ended: Option<u64>, survives: &[&str]) -> Revocation {
-    let survives = survives.iter().map(|text| (*text).to_owned()).collect();
-    Revocation { outcome: Outcome::Confirmed, sessions_ended, survives }
+    Revocation::new(Outcome::Confirmed, sessions_ended, survives)
 }

@@ -90,7 +90,7 @@ fn none() -> Canned {
 }
 
 fn account(id: &str) -> Account {
-    Account { id: id.to_owned(), identifiers: vec![id.to_owned()] }
+    Account::new(id, vec![id.to_owned()])
 }
 
 fn by_id(id: &str) -> Subject {
@@ -122,7 +122,7 @@ async fn everything_ends_with_both_flags_explicit_and_nothing_else_in_the_reques
     ] {
         let (server, okta) = okta().await;
         server.then([Canned::new(204, "")]);
-        let revocation = okta.revoke(&account(ID), &request).await.expect("a yes").expect("a revocation");
+        let revocation = okta.revoke(&account(ID), &request, None).await.expect("a yes").expect("a revocation");
         assert_eq!((revocation.outcome, revocation.sessions_ended), (Outcome::Confirmed, None));
         let told = |part: &str| revocation.survives.iter().any(|text| text.contains(part));
         assert!(told("apps made") || told("native apps"));
@@ -150,7 +150,7 @@ async fn only_a_204_is_a_yes() {
     ] {
         let (server, okta) = okta().await;
         server.then([answer]);
-        let error = okta.revoke(&account(ID), &all()).await.expect_err("no yes");
+        let error = okta.revoke(&account(ID), &all(), None).await.expect_err("no yes");
         assert_eq!(error.class().as_str(), class, "{error:?}");
         assert_eq!(server.seen().len(), 1, "{error:?}");
     }
@@ -172,7 +172,7 @@ async fn a_dead_host_is_unavailable() {
     let (server, okta) = okta().await;
     drop(server);
     tokio::task::yield_now().await;
-    let error = okta.revoke(&account(ID), &all()).await.expect_err("nobody is there");
+    let error = okta.revoke(&account(ID), &all(), None).await.expect_err("nobody is there");
     assert_eq!(error.class().as_str(), "unavailable");
     assert!(!format!("{error:?}").contains(ID), "{error:?}");
 }
@@ -186,11 +186,11 @@ async fn a_429_waits_as_long_as_okta_says_by_its_own_clock() {
         .header("x-rate-limit-remaining", "0")
         .header("x-rate-limit-limit", "100");
     server.then([limited]);
-    let throttled = okta.revoke(&account(ID), &all()).await.expect_err("throttled");
+    let throttled = okta.revoke(&account(ID), &all(), None).await.expect_err("throttled");
     let ProviderError::Throttled { retry_after, .. } = &throttled else { panic!("{throttled:?}") };
     assert_eq!(*retry_after, Some(Duration::from_secs(31)));
     assert!(okta.wait().is_some_and(|wait| wait > Duration::from_secs(25)));
-    let again = okta.revoke(&account(ID), &all()).await.expect_err("still closed");
+    let again = okta.revoke(&account(ID), &all(), None).await.expect_err("still closed");
     assert_eq!(again.class().as_str(), "throttled");
     assert_eq!(server.seen().len(), 1, "a closed operation is not called");
 }
@@ -199,14 +199,14 @@ async fn a_429_waits_as_long_as_okta_says_by_its_own_clock() {
 async fn a_429_without_a_hint_has_none_and_the_last_call_of_a_window_closes_it() {
     let (server, okta) = okta().await;
     server.then([error(429, "E0000047")]);
-    let throttled = okta.revoke(&account(ID), &all()).await.expect_err("throttled");
+    let throttled = okta.revoke(&account(ID), &all(), None).await.expect_err("throttled");
     assert!(matches!(throttled, ProviderError::Throttled { retry_after: None, .. }));
     let last = Canned::new(204, "")
         .header("date", "Sun, 06 Nov 1994 08:49:37 GMT")
         .header("x-rate-limit-reset", "784111807")
         .header("x-rate-limit-remaining", "0");
     server.then([last]);
-    assert!(okta.revoke(&account(ID), &all()).await.is_ok());
+    assert!(okta.revoke(&account(ID), &all(), None).await.is_ok());
     assert!(okta.wait().is_some());
 }
 
@@ -369,14 +369,14 @@ async fn no_hostile_name_ever_leaves() {
             let refused = okta.resolve(&subject).await.expect_err("hostile");
             assert!(matches!(refused, ProviderError::Unclear(_)), "{name:?}: {refused:?}");
         }
-        let refused = okta.revoke(&account(name), &all()).await.expect_err("hostile");
+        let refused = okta.revoke(&account(name), &all(), None).await.expect_err("hostile");
         assert!(matches!(refused, ProviderError::Unclear(_)), "{name:?}: {refused:?}");
-        let refused = okta.revoke(&account(ID), &given(&[name])).await.expect_err("hostile");
+        let refused = okta.revoke(&account(ID), &given(&[name]), None).await.expect_err("hostile");
         assert!(matches!(refused, ProviderError::Refused(_)), "{name:?}: {refused:?}");
     }
     for id in ["a/../b", "00u1/sessions", "00u1%2F..", "00u1;x", "00u1?a", "..\\x"] {
         assert!(matches!(okta.resolve(&by_id(id)).await, Err(ProviderError::Unclear(_))), "{id}");
-        assert!(matches!(okta.revoke(&account(id), &all()).await, Err(ProviderError::Unclear(_))), "{id}");
+        assert!(matches!(okta.revoke(&account(id), &all(), None).await, Err(ProviderError::Unclear(_))), "{id}");
     }
     assert!(matches!(okta.resolve(&Subject::default()).await, Err(ProviderError::Unclear(_))));
     assert_eq!(server.lines(), Vec::<String>::new());
@@ -392,7 +392,7 @@ async fn a_session_of_somebody_else_is_left_alone_and_the_others_end() {
         session("s3", ID),
         Canned::new(204, ""),
     ]);
-    let refused = okta.revoke(&account(ID), &given(&["s1", "s2", "s3"])).await.expect_err("one is foreign");
+    let refused = okta.revoke(&account(ID), &given(&["s1", "s2", "s3"]), None).await.expect_err("one is foreign");
     assert!(matches!(refused, ProviderError::Refused(_)) && refused.to_string().contains("2 ended"), "{refused}");
     let deleted: Vec<_> = server.lines().into_iter().filter(|line| line.starts_with("DELETE")).collect();
     assert_eq!(deleted, ["DELETE /api/v1/sessions/s1", "DELETE /api/v1/sessions/s3"]);
@@ -402,12 +402,12 @@ async fn a_session_of_somebody_else_is_left_alone_and_the_others_end() {
 async fn a_session_that_is_gone_is_no_failure() {
     let (server, okta) = okta().await;
     server.then([none(), session("s2", ID), none()]);
-    assert_eq!(okta.revoke(&account(ID), &given(&["s1", "s2", "s1"])).await.expect("an answer"), None);
+    assert_eq!(okta.revoke(&account(ID), &given(&["s1", "s2", "s1"]), None).await.expect("an answer"), None);
     server.then([none(), session("s2", ID), Canned::new(204, "")]);
-    let some = okta.revoke(&account(ID), &given(&["s1", "s2"])).await.expect("an answer").expect("a revocation");
+    let some = okta.revoke(&account(ID), &given(&["s1", "s2"]), None).await.expect("an answer").expect("a revocation");
     assert_eq!((some.outcome, some.sessions_ended), (Outcome::Confirmed, Some(1)));
     server.then([Canned::new(404, "<html>not here</html>")]);
-    let error = okta.revoke(&account(ID), &given(&["s1"])).await.expect_err("a proxy's 404");
+    let error = okta.revoke(&account(ID), &given(&["s1"]), None).await.expect_err("a proxy's 404");
     assert!(matches!(error, ProviderError::Unavailable(_)), "{error:?}");
 }
 
@@ -415,7 +415,7 @@ async fn a_session_that_is_gone_is_no_failure() {
 async fn web_and_mobile_are_refused_without_a_call() {
     let (server, okta) = okta().await;
     for scope in [Scope::Web, Scope::Mobile] {
-        assert!(okta.revoke(&account(ID), &RevokeRequest::new(scope)).await.is_err());
+        assert!(okta.revoke(&account(ID), &RevokeRequest::new(scope), None).await.is_err());
     }
     assert!(server.seen().is_empty());
     assert!(!ProviderKind::Okta.supports(crate::domain::ScopeKind::Web));
@@ -433,7 +433,7 @@ async fn an_app_signs_in_with_an_assertion_that_its_public_key_verifies() {
         let okta = okta_with(&server, app(file)).await;
         server.then([token("eyJ1"), Canned::new(204, ""), Canned::new(204, "")]);
         for _ in 0..2 {
-            okta.revoke(&account(ID), &all()).await.expect("a yes");
+            okta.revoke(&account(ID), &all(), None).await.expect("a yes");
         }
         let seen = server.seen();
         assert_eq!(seen.len(), 3, "the token is kept");
@@ -474,7 +474,7 @@ fn check_assertion(jwt: &str, public: &str, algorithm: Algorithm, audience: &str
 async fn assertions_are_never_the_same_twice() {
     let (server, okta) = okta_app().await;
     server.then([token("eyJ1"), error(401, "E0000011"), token("eyJ2"), Canned::new(204, "")]);
-    assert!(okta.revoke(&account(ID), &all()).await.is_ok());
+    assert!(okta.revoke(&account(ID), &all(), None).await.is_ok());
     let seen = server.seen();
     assert_ne!(form(&seen[0].body)[3].1, form(&seen[2].body)[3].1);
     assert_eq!(seen[3].headers["authorization"], "Bearer eyJ2");
@@ -484,12 +484,12 @@ async fn assertions_are_never_the_same_twice() {
 async fn a_token_that_is_turned_down_twice_is_our_credential() {
     let (server, okta) = okta_app().await;
     server.then([token("eyJ1"), error(401, "E0000011"), token("eyJ2"), error(401, "E0000011")]);
-    let error = okta.revoke(&account(ID), &all()).await.expect_err("turned down");
+    let error = okta.revoke(&account(ID), &all(), None).await.expect_err("turned down");
     assert!(matches!(error, ProviderError::Unauthorized(_)), "{error:?}");
     assert_eq!(server.seen().len(), 4);
     let (server, okta) = self::okta().await;
     server.then([self::error(401, "E0000011")]);
-    assert!(matches!(okta.revoke(&account(ID), &all()).await, Err(ProviderError::Unauthorized(_))));
+    assert!(matches!(okta.revoke(&account(ID), &all(), None).await, Err(ProviderError::Unauthorized(_))));
     assert_eq!(server.seen().len(), 1);
 }
 
@@ -500,13 +500,17 @@ async fn one_token_request_serves_everyone_who_waits_also_when_it_fails() {
     server.then(vec![Canned::new(204, ""); 3]);
     let (one, two) = (account(ID), account(OTHER));
     let request = all();
-    let (a, b, c) = tokio::join!(okta.revoke(&one, &request), okta.revoke(&two, &request), okta.revoke(&one, &request));
+    let (a, b, c) = tokio::join!(
+        okta.revoke(&one, &request, None),
+        okta.revoke(&two, &request, None),
+        okta.revoke(&one, &request, None)
+    );
     assert!(a.is_ok() && b.is_ok() && c.is_ok());
     assert_eq!(server.lines().iter().filter(|line| line.starts_with("POST")).count(), 1);
     let (server, okta) = okta_app().await;
     let refused = Canned::new(401, r#"{"error":"invalid_client","error_description":"no"}"#);
     server.then([refused.delay(Duration::from_millis(100))]);
-    let (a, b) = tokio::join!(okta.revoke(&one, &request), okta.revoke(&two, &request));
+    let (a, b) = tokio::join!(okta.revoke(&one, &request, None), okta.revoke(&two, &request, None));
     assert!(matches!((a, b), (Err(ProviderError::Unauthorized(_)), Err(ProviderError::Unauthorized(_)))));
     assert_eq!(server.seen().len(), 1);
 }
@@ -523,9 +527,9 @@ async fn an_app_without_the_session_scopes_still_ends_everything() {
         )
     };
     server.then([lacking(), two(), Canned::new(204, "")]);
-    assert!(okta.revoke(&account(ID), &all()).await.is_ok());
+    assert!(okta.revoke(&account(ID), &all(), None).await.is_ok());
     server.then([lacking(), two()]);
-    let refused = okta.revoke(&account(ID), &given(&["s1"])).await.expect_err("no scope");
+    let refused = okta.revoke(&account(ID), &given(&["s1"]), None).await.expect_err("no scope");
     assert!(
         matches!(&refused, ProviderError::Refused(_)) && refused.to_string().contains("okta.sessions"),
         "{refused}"
@@ -542,15 +546,15 @@ async fn an_app_without_the_session_scopes_still_ends_everything() {
 async fn a_token_in_an_error_does_not_come_back_to_us() {
     let (server, okta) = okta_app().await;
     server.then([token("eyJsecret"), error(400, "E0009999 eyJsecret").header("x-okta-request-id", "r eyJsecret")]);
-    let shown = format!("{:?}", okta.revoke(&account(ID), &all()).await.expect_err("an echo"));
+    let shown = format!("{:?}", okta.revoke(&account(ID), &all(), None).await.expect_err("an echo"));
     assert!(!shown.contains("eyJsecret"), "{shown}");
     let escaped = r#"{"errorCode":"E0009999","errorSummary":"bad \u0065yJsecret"}"#;
     server.then([Canned::new(400, escaped)]);
-    let shown = format!("{:?}", okta.revoke(&account(ID), &all()).await.expect_err("an echo"));
+    let shown = format!("{:?}", okta.revoke(&account(ID), &all(), None).await.expect_err("an echo"));
     assert!(!shown.contains("eyJsecret") && shown.contains("bad"), "{shown}");
     let (server, okta) = self::okta().await;
     server.then([Canned::new(400, format!(r#"{{"errorCode":"E0009999","errorSummary":"bad SSWS {TOKEN}"}}"#))]);
-    let shown = format!("{:?}", okta.revoke(&account(ID), &all()).await.expect_err("an echo"));
+    let shown = format!("{:?}", okta.revoke(&account(ID), &all(), None).await.expect_err("an echo"));
     assert!(!shown.contains(TOKEN), "{shown}");
 }
 
@@ -558,10 +562,10 @@ async fn a_token_in_an_error_does_not_come_back_to_us() {
 async fn a_dpop_token_and_a_sign_in_page_are_no_token() {
     let (server, okta) = okta_app().await;
     server.then([Canned::new(200, r#"{"token_type":"DPoP","expires_in":3600,"access_token":"eyJ"}"#)]);
-    let error = okta.revoke(&account(ID), &all()).await.expect_err("DPoP");
+    let error = okta.revoke(&account(ID), &all(), None).await.expect_err("DPoP");
     assert!(matches!(&error, ProviderError::Misconfigured(_)) && error.to_string().contains("untick"), "{error}");
     server.then([Canned::new(200, "<html>")]);
-    assert!(matches!(okta.revoke(&account(ID), &all()).await, Err(ProviderError::Unavailable(_))));
+    assert!(matches!(okta.revoke(&account(ID), &all(), None).await, Err(ProviderError::Unavailable(_))));
 }
 
 #[tokio::test]
@@ -569,7 +573,7 @@ async fn a_wrong_clock_is_named_where_an_assertion_is_refused() {
     let (server, okta) = okta_app().await;
     let refused = Canned::new(401, r#"{"error":"invalid_client","error_description":"expired"}"#);
     server.then([refused.header("date", "Sun, 06 Nov 1994 08:49:37 GMT")]);
-    let error = okta.revoke(&account(ID), &all()).await.expect_err("refused");
+    let error = okta.revoke(&account(ID), &all(), None).await.expect_err("refused");
     assert!(error.to_string().contains("s apart"), "{error}");
 }
 

@@ -97,7 +97,7 @@ impl User {
         identifiers.extend(emails.into_iter().filter_map(|email| email.value));
         let mut seen = std::collections::HashSet::new();
         identifiers.retain(|name| !name.is_empty() && seen.insert(name.clone()));
-        Account { id: self.id, identifiers }
+        Account::new(self.id, identifiers)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Row, params};
 use serde_json::json;
 
-use super::codec::{alert_id, job_id, json, micros, optional_word, severity, time_at, word};
+use super::codec::{alert_id, job_id, json, micros, optional_json, optional_word, severity, time_at, word};
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
 use crate::domain::{Attempt, AttemptClass, Claim, JobState, Severity};
@@ -26,6 +26,19 @@ fn patience(severity: Severity) -> Duration {
     })
 }
 
+/// The lane of looks at sessions that the provider said it ended. They wait for the revocations, so that a short rate is
+/// spent on those, but not for ever.
+const LOOKS: u8 = 5;
+
+/// How much longer than a critical job a look waits for its turn.
+const PATIENCE_OF_LOOKS: Duration = Duration::from_secs(120);
+
+/// Each lane, with how much longer than a critical job its jobs wait.
+fn lanes() -> impl Iterator<Item = (u8, Duration)> {
+    let severities = Severity::ALL.iter().map(|severity| (severity.rank(), patience(*severity)));
+    severities.chain([(LOOKS, PATIENCE_OF_LOOKS)])
+}
+
 /// Leases what is due. Costs a few seeks, whatever the backlog.
 pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
     let provider = request.provider.as_str();
@@ -41,10 +54,10 @@ pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Vec<Claim
     let was_gated = has_gates(tx, provider)?;
     let mut claims = Vec::with_capacity(lost.len() + due.len());
     for row in &lost {
-        claims.push(lease(tx, *row, JobState::Leased, request.lease, was_gated)?);
+        claims.push(lease(tx, *row, Some(JobState::Leased), request.lease, was_gated)?);
     }
     for row in &due {
-        claims.push(lease(tx, *row, JobState::Queued, request.lease, was_gated)?);
+        claims.push(lease(tx, *row, None, request.lease, was_gated)?);
     }
     Ok(claims)
 }
@@ -64,12 +77,12 @@ fn lost_leases(tx: &Tx<'_>, provider: &str, limit: u32) -> Result<Vec<i64>, Stor
 fn due_jobs(tx: &Tx<'_>, provider: &str, limit: u32) -> Result<Vec<i64>, StoreError> {
     let mut heads = Vec::new();
     let mut statement = tx.sql(
-        "SELECT seq, due_at FROM jobs WHERE provider = ?1 AND severity = ?2 AND due_at <= ?3
+        "SELECT seq, due_at FROM jobs WHERE provider = ?1 AND lane = ?2 AND due_at <= ?3
          ORDER BY due_at LIMIT ?4",
     )?;
-    for severity in Severity::ALL {
-        let behind = micros(patience(severity));
-        let rows = statement.query_map(params![provider, severity.rank(), tx.steady, limit], |row| {
+    for (lane, patience) in lanes() {
+        let behind = micros(patience);
+        let rows = statement.query_map(params![provider, lane, tx.steady, limit], |row| {
             Ok((row.get::<_, i64>(1)?.saturating_add(behind), row.get::<_, i64>(0)?))
         })?;
         for row in rows {
@@ -81,20 +94,28 @@ fn due_jobs(tx: &Tx<'_>, provider: &str, limit: u32) -> Result<Vec<i64>, StoreEr
     Ok(heads.into_iter().map(|(_, row)| row).collect())
 }
 
-fn lease(tx: &mut Tx<'_>, row: i64, from: JobState, lease: Duration, was_gated: bool) -> Result<Claim, StoreError> {
+/// `from`: the state it had; `None`: it waited.
+fn lease(
+    tx: &mut Tx<'_>,
+    row: i64,
+    from: Option<JobState>,
+    lease: Duration,
+    was_gated: bool,
+) -> Result<Claim, StoreError> {
     let until = tx.steady.saturating_add(micros(lease));
     let mut claim = tx
         .sql(
             "UPDATE jobs SET state = 1, due_at = NULL, lease_until = ?2, attempts = attempts + 1 WHERE seq = ?1
              RETURNING id, seq, provider, subject, request, severity, dry_run, attempts, failures, absence, created_at,
-             held_total, chosen_id, approved, unread_ok, call_open, lease_until, alert_id, source, received_at, occurred_at",
+             held_total, chosen_id, approved, unread_ok, call_open, proof, proving, lease_until, alert_id, source, received_at, occurred_at",
         )?
         .query_row(params![row, until], read_claim)?;
     if was_gated {
         let behind = time_behind_gates(tx, claim.provider.as_str(), claim.created_at.as_microsecond())?;
         claim.held += Duration::from_micros(u64::try_from(behind).unwrap_or(0));
     }
-    tx.count(claim.provider.as_str(), Some(from), Some(JobState::Leased));
+    let waiting = if claim.proving { JobState::Proving } else { JobState::Queued };
+    tx.count(claim.provider.as_str(), Some(from.unwrap_or(waiting)), Some(JobState::Leased));
     // Names of providers hold nothing that JSON would escape.
     let detail = format!(r#"{{"attempt":{},"provider":"{}"}}"#, claim.attempt, claim.provider);
     tx.record(AuditEvent::Claimed, Some(claim.job), None, &Actor::system(), &detail)?;
@@ -119,6 +140,8 @@ fn read_claim(row: &Row<'_>) -> rusqlite::Result<Claim> {
         approved: row.get("approved")?,
         unread_ok: row.get("unread_ok")?,
         call_open: row.get("call_open")?,
+        proof: optional_json(row, "proof")?,
+        proving: row.get("proving")?,
         lease_until: time_at(row, "lease_until")?,
         alert: alert_id(row, "alert_id")?,
         source: word(row, "source")?,
@@ -196,11 +219,11 @@ pub(super) fn mend_due_times(connection: &rusqlite::Connection, now: jiff::Times
     let mut providers = connection.prepare("SELECT DISTINCT provider FROM job_counts")?;
     let providers: Vec<String> = providers.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     let mut mend =
-        connection.prepare("UPDATE jobs SET due_at = ?1 WHERE provider = ?2 AND severity = ?3 AND due_at > ?4")?;
+        connection.prepare("UPDATE jobs SET due_at = ?1 WHERE provider = ?2 AND lane = ?3 AND due_at > ?4")?;
     let mut mended = 0;
     for provider in &providers {
-        for severity in Severity::ALL {
-            mended += mend.execute(params![now, provider, severity.rank(), latest])?;
+        for (lane, _) in lanes() {
+            mended += mend.execute(params![now, provider, lane, latest])?;
         }
     }
     Ok(mended)

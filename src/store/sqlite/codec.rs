@@ -40,6 +40,13 @@ pub(super) fn optional_word<T: DeserializeOwned>(row: &Row<'_>, column: &str) ->
     }
 }
 
+pub(super) fn optional_json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<T>> {
+    match row.get_ref(column)?.as_str_or_null()? {
+        Some(_) => json(row, column).map(Some),
+        None => Ok(None),
+    }
+}
+
 pub(super) fn state(row: &Row<'_>, column: &str) -> rusqlite::Result<JobState> {
     let number: usize = row.get(column)?;
     JobState::ALL.get(number).copied().ok_or(rusqlite::Error::IntegralValueOutOfRange(0, number as i64))

@@ -87,12 +87,13 @@ fn queued_for(tx: &Tx<'_>, job: &NewJob) -> Result<Option<Queued>, StoreError> {
 }
 
 /// The queued job takes the higher severity and the earlier due time, and does what both ask. It starts its looks anew,
-/// for a second look that comes too soon after the first proves no absence; and the new alert gets its full time.
+/// for a second look that comes too soon after the first proves no absence; what was seen before an earlier call is
+/// forgotten, for sessions that began since are to end as well; and the new alert gets its full time.
 fn absorb(tx: &mut Tx<'_>, queued: Queued, alert: AlertId, job: &NewJob) -> Result<(i64, JobReceipt), StoreError> {
     let mut rules = queued.rules;
     rules.extend(job.rules.iter().filter(|rule| !rules.contains(rule)).cloned().collect::<Vec<_>>());
     tx.sql(
-        "UPDATE jobs SET severity = ?2, due_at = min(due_at, ?3), request = ?4, rules = ?5, absence = NULL,
+        "UPDATE jobs SET severity = ?2, lane = ?2, proof = NULL, due_at = min(due_at, ?3), request = ?4, rules = ?5, absence = NULL,
          created_at = ?3, held_total = 0 WHERE seq = ?1",
     )?
     .execute(params![
@@ -123,9 +124,9 @@ fn insert_job(
     };
     let row = tx
         .sql(
-            "INSERT INTO jobs (id, provider, state, severity, due_at, dry_run, subject, subject_key, request, rules,
+            "INSERT INTO jobs (id, provider, state, severity, lane, due_at, dry_run, subject, subject_key, request, rules,
              hold_reason, dead_reason, note, created_at, held_since, finished_at, received_at, occurred_at, alert_id,
-             source) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20)",
+             source) VALUES (?1,?2,?3,?4,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20)",
         )?
         .insert(params![
             job.id.0.into_bytes(),

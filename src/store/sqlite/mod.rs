@@ -207,9 +207,9 @@ impl JobStore for SqliteStore {
         self.write(move |tx| claim::renew(tx, &claims, lease)).await
     }
 
-    async fn bind(&self, claim: &Claim, account: &Account) -> Result<Bound, StoreError> {
+    async fn bind(&self, claim: &Claim, account: &Account, proof: Option<Proof>) -> Result<Bound, StoreError> {
         let (row, fence, account) = (claim.row, claim.attempt, account.id.clone());
-        self.write(move |tx| settle::bind(tx, row, fence, &account)).await
+        self.write(move |tx| settle::bind(tx, row, fence, &account, proof.as_ref())).await
     }
 
     async fn settle(&self, claim: &Claim, settlement: Settlement) -> Result<(), StoreError> {

@@ -67,7 +67,7 @@ pub(super) fn requeue(tx: &mut Tx<'_>, job: JobId, actor: &Actor, reason: &str) 
     tx.sql(
         "UPDATE jobs SET state = 0, due_at = ?2, created_at = ?2, failures = 0, absence = NULL, held_since = NULL,
          held_total = 0, finished_at = NULL, outcome = NULL, hold_reason = NULL, dead_reason = NULL, note = NULL,
-         result = NULL, account_id = chosen_id, insisted = 1, approved = 0, unread_ok = 0 WHERE seq = ?1",
+         result = NULL, proof = NULL, proving = 0, lane = severity, account_id = chosen_id, insisted = 1, approved = 0, unread_ok = 0 WHERE seq = ?1",
     )?
     .execute(params![found.row, tx.steady])?;
     moved(tx, &found, job, JobState::Queued, AuditEvent::Requeued, actor, json!({"reason": reason}))
@@ -131,7 +131,7 @@ pub(super) fn approve(
         "UPDATE jobs SET state = 0, due_at = ?2, approved = 1, chosen_id = coalesce(?3, chosen_id),
          account_id = coalesce(?3, account_id), unread_ok = ?3 IS NOT NULL AND coalesce((SELECT
          json_extract(data, '$.class') = 'refused' FROM attempts WHERE job = jobs.seq ORDER BY number DESC LIMIT 1), 0),
-         hold_reason = NULL, held_total = held_total + ?4, held_since = NULL
+         proof = NULL, proving = 0, lane = severity, hold_reason = NULL, held_total = held_total + ?4, held_since = NULL
          WHERE seq = ?1",
     )?
     .execute(params![found.row, tx.steady, account_id, (tx.steady - held_since - behind).max(0)])?;

@@ -65,10 +65,10 @@ fn oldest_due(
     jobs: &[(ProviderName, JobState, u64)],
 ) -> Result<Vec<(ProviderName, Duration)>, StoreError> {
     let providers: BTreeSet<&ProviderName> = jobs.iter().map(|(provider, ..)| provider).collect();
-    // One seek per severity: the index has the severity before the time.
+    // One seek per lane: the index has the lane before the time.
     let mut statement = db.prepare_cached(
-        "WITH ranks (rank) AS (VALUES (0), (1), (2), (3), (4)) SELECT min((SELECT due_at FROM jobs
-         WHERE provider = ?1 AND severity = rank AND due_at <= ?2 ORDER BY due_at LIMIT 1)) FROM ranks",
+        "WITH lanes (lane) AS (VALUES (0), (1), (2), (3), (4), (5)) SELECT min((SELECT due_at FROM jobs
+         WHERE provider = ?1 AND jobs.lane = lanes.lane AND due_at <= ?2 ORDER BY due_at LIMIT 1)) FROM lanes",
     )?;
     let mut oldest = Vec::new();
     for provider in providers {
@@ -205,8 +205,8 @@ fn job_view(db: &Connection, row: &Row<'_>, gates: &[GateView]) -> rusqlite::Res
         alert_ids: alerts_of(db, row.get("seq")?)?,
         attempts: row.get("attempts")?,
         sessions_ended: result.as_ref().and_then(|result| result.sessions_ended),
-        survives: result.map(|result| result.survives).unwrap_or_default(),
-        signed_in_again: Vec::new(),
+        survives: result.as_ref().map(|result| result.survives.clone()).unwrap_or_default(),
+        signed_in_again: result.map(|result| result.signed_in_again).unwrap_or_default(),
         repeated: row.get("repeated")?,
         merged_into: merged_into.map(|id| JobId(uuid::Uuid::from_bytes(id))),
         due_at: due_at.map(time).transpose()?,

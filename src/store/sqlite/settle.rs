@@ -6,7 +6,9 @@ use serde_json::json;
 use super::codec::{job_id, json, micros, state, to_json, word};
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
-use crate::domain::{Attempt, DeadReason, JobId, JobState, Next, Outcome, ProviderName, RevokeRequest, Settlement};
+use crate::domain::{
+    Attempt, DeadReason, JobId, JobState, Next, Outcome, Proof, ProviderName, RevokeRequest, Settlement,
+};
 use crate::store::{Bound, StoreError};
 
 /// How long a job waits for another one's call for the same account.
@@ -40,7 +42,13 @@ struct Ours {
 }
 
 /// Records the account just before the call, unless another job does the same for it.
-pub(super) fn bind(tx: &mut Tx<'_>, row: i64, fence: u32, account: &str) -> Result<Bound, StoreError> {
+pub(super) fn bind(
+    tx: &mut Tx<'_>,
+    row: i64,
+    fence: u32,
+    account: &str,
+    proof: Option<&Proof>,
+) -> Result<Bound, StoreError> {
     let ours = ours(tx, row, fence)?;
     if !ours.insisted {
         let done = done_for_our_alerts(tx, row, account, &ours)?;
@@ -65,9 +73,9 @@ pub(super) fn bind(tx: &mut Tx<'_>, row: i64, fence: u32, account: &str) -> Resu
     // Whoever was found has not been missing twice in a row.
     tx.sql(
         "UPDATE jobs SET account_id = ?2, repeated = repeated + (call_open > 0), call_open = ?3,
-         absence = CASE absence WHEN 'account' THEN NULL ELSE absence END WHERE seq = ?1",
+         proof = coalesce(?4, proof), absence = CASE absence WHEN 'account' THEN NULL ELSE absence END WHERE seq = ?1",
     )?
-    .execute(params![row, account, fence])?;
+    .execute(params![row, account, fence, proof.map(to_json).transpose()?])?;
     Ok(Bound::Proceed)
 }
 
@@ -135,12 +143,12 @@ fn shares_alert(tx: &Tx<'_>, one: i64, other: i64) -> Result<bool, StoreError> {
 }
 
 /// The other one is still to make its call: it takes over our alerts and does what both ask, now, with the looks and
-/// the time that the younger of the two has left.
+/// the time that the younger of the two has left. Sessions that began since an earlier call of its are to end as well.
 fn widen(tx: &mut Tx<'_>, row: i64, ours: &Ours, other: &Candidate) -> Result<(), StoreError> {
     let request = other.request.clone().union(ours.request.clone());
     tx.sql(
         "UPDATE jobs SET request = ?2, due_at = min(jobs.due_at, ?3), severity = max(jobs.severity, o.severity),
-         absence = NULL, created_at = max(jobs.created_at, o.created_at),
+         lane = max(jobs.severity, o.severity), proof = NULL, absence = NULL, created_at = max(jobs.created_at, o.created_at),
          held_total = CASE WHEN o.created_at > jobs.created_at THEN o.held_total ELSE jobs.held_total END,
          insisted = max(jobs.insisted, o.insisted)
          FROM (SELECT * FROM jobs WHERE seq = ?4) AS o WHERE jobs.seq = ?1",
@@ -180,7 +188,7 @@ pub(super) fn rebind(tx: &mut Tx<'_>, row: i64, account: Option<&str>) -> Result
 fn revive_merged(tx: &mut Tx<'_>, row: i64) -> Result<(), StoreError> {
     let revived: Vec<(i64, JobId, String)> = tx
         .sql(
-            "UPDATE jobs SET state = 0, due_at = ?2, created_at = ?2, held_total = 0, absence = NULL, merged_into = NULL,
+            "UPDATE jobs SET state = 0, due_at = ?2, created_at = ?2, held_total = 0, absence = NULL, proof = NULL, proving = 0, lane = severity, merged_into = NULL,
              finished_at = NULL, note = NULL
              FROM (SELECT id AS into_id, account_id AS into_account FROM jobs WHERE seq = ?1) AS o
              WHERE jobs.account_id = o.into_account AND jobs.state = 6 AND jobs.merged_into = o.into_id
@@ -226,7 +234,7 @@ struct Change<'a> {
 
 /// Ends an attempt, if it is still the latest. An answer to its own call says nothing about an earlier one's.
 pub(super) fn settle(tx: &mut Tx<'_>, row: i64, fence: u32, settlement: &Settlement) -> Result<(), StoreError> {
-    let (to, event, change) = change_of(tx, settlement.next);
+    let (to, event, change) = change_of(tx, settlement);
     let account = settlement.account.as_ref().map(|account| account.id.as_str());
     let is_nobody =
         matches!(settlement.next, Next::Done(Outcome::UnknownAccount) | Next::Dead(DeadReason::UnknownAccount));
@@ -242,15 +250,15 @@ pub(super) fn settle(tx: &mut Tx<'_>, row: i64, fence: u32, settlement: &Settlem
         super::operate::close_gate(tx, Some(&provider), reason, note, &Actor::system())?;
     }
     tx.count(provider.as_str(), Some(JobState::Leased), Some(to));
-    if to == JobState::Queued {
+    if matches!(to, JobState::Queued | JobState::Proving) {
         tx.wake();
     }
     record(tx, job, event, settlement)
 }
 
-fn change_of(tx: &Tx<'_>, next: Next) -> (JobState, AuditEvent, Change<'static>) {
+fn change_of(tx: &Tx<'_>, settlement: &Settlement) -> (JobState, AuditEvent, Change<'static>) {
     let change = Change::default();
-    let (state, event, change) = match next {
+    let (state, event, change) = match settlement.next {
         Next::Done(outcome) => (JobState::Done, AuditEvent::Done, Change { outcome: Some(outcome.as_str()), ..change }),
         Next::Dead(reason) => {
             (JobState::Dead, AuditEvent::Dead, Change { dead_reason: Some(reason.as_str()), ..change })
@@ -266,12 +274,17 @@ fn change_of(tx: &Tx<'_>, next: Next) -> (JobState, AuditEvent, Change<'static>)
             let due_at = Some(due_at.as_microsecond());
             (JobState::Queued, AuditEvent::LookScheduled, Change { due_at, absent: Some(absent.as_str()), ..change })
         }
+        Next::Prove { due_at } => {
+            let event = if settlement.revocation.is_some() { AuditEvent::Revoked } else { AuditEvent::LookScheduled };
+            (JobState::Proving, event, Change { due_at: Some(due_at.as_microsecond()), ..change })
+        }
         Next::Release => (JobState::Queued, AuditEvent::Released, Change { due_at: Some(tx.steady), ..change }),
         // The gate's own row says the rest; this job is due as soon as it opens.
         Next::CloseGate(_) => {
             (JobState::Queued, AuditEvent::RetryScheduled, Change { due_at: Some(tx.steady), ..change })
         }
     };
+    let state = if state == JobState::Queued && settlement.proving { JobState::Proving } else { state };
     (state, event, Change { state: state as i64, ..change })
 }
 
@@ -292,10 +305,12 @@ fn update(
     is_nobody: bool,
 ) -> Result<(JobId, ProviderName), StoreError> {
     let result = settlement.revocation.as_ref().map(to_json).transpose()?;
+    let proof = settlement.proof.as_ref().map(to_json).transpose()?;
     tx.sql(
         "UPDATE jobs SET state = ?3, due_at = ?4, lease_until = NULL, failures = failures + ?5,
          absence = coalesce(?6, absence), hold_reason = ?7, dead_reason = ?8,
-         outcome = ?9, result = coalesce(?10, result), 
+         outcome = ?9, result = coalesce(?10, result), proof = coalesce(?17, proof), proving = ?18,
+         lane = CASE WHEN ?18 THEN 5 ELSE severity END,
          account_id = CASE WHEN ?16 THEN NULL ELSE coalesce(?11, account_id) END, note = ?12,
          held_since = ?13, finished_at = ?14, call_open = CASE WHEN call_open = ?2 AND NOT ?15 THEN 0 ELSE call_open END
          WHERE seq = ?1 AND attempts = ?2 AND state = 1 RETURNING id, provider",
@@ -318,6 +333,8 @@ fn update(
             to.is_final().then_some(tx.now.as_microsecond()),
             settlement.answer_unknown,
             is_nobody,
+            proof,
+            settlement.proving,
         ],
         |row| Ok((job_id(row, "id")?, word(row, "provider")?)),
     )
@@ -342,7 +359,9 @@ fn describe(next: Next) -> serde_json::Value {
         Next::Done(outcome) => json!({"outcome": outcome}),
         Next::Dead(reason) => json!({"dead_reason": reason}),
         Next::Held(reason) => json!({"hold_reason": reason}),
-        Next::Retry { due_at, .. } | Next::LookAgain { due_at, .. } => json!({"due_at": due_at}),
+        Next::Retry { due_at, .. } | Next::LookAgain { due_at, .. } | Next::Prove { due_at } => {
+            json!({"due_at": due_at})
+        }
         Next::Release => json!({}),
         Next::CloseGate(reason) => json!({"gate": reason}),
     }

@@ -161,5 +161,5 @@ fn settlement(claim: &Claim, reason: HoldReason, clock: &dyn Clock) -> Settlemen
         request_id: None,
     };
     let next = Next::Held(reason);
-    Settlement { next, attempt, account: None, revocation: None, answer_unknown: false }
+    Settlement { next, attempt, account: None, revocation: None, answer_unknown: false, proof: None, proving: false }
 }

@@ -174,7 +174,7 @@ async fn no_call_begins_under_a_lease_that_is_over(bench: Bench) {
     bench.job("a", okta("ana@example.com")).await;
     let claim = bench.claim_one("okta").await;
     bench.advance(LEASE);
-    assert!(matches!(bench.jobs().bind(&claim, &account("00u1")).await, Err(StoreError::LeaseLost)));
+    assert!(matches!(bench.jobs().bind(&claim, &account("00u1"), None).await, Err(StoreError::LeaseLost)));
 }
 
 async fn a_call_in_flight_is_found_behind_any_number_of_finished_jobs(bench: Bench) {

@@ -261,7 +261,7 @@ async fn a_merged_job_names_the_one_to_requeue(bench: Bench) {
 async fn a_requeued_job_shows_no_result_of_its_former_life(bench: Bench) {
     let job = bench.job("a", okta("ana@example.com")).await;
     let claim = bench.claim_one("okta").await;
-    let revocation = Revocation { outcome: Outcome::Confirmed, sessions_ended: Some(3), survives: Vec::new() };
+    let revocation = Revocation::new(Outcome::Confirmed, Some(3), &[]);
     let end = Settlement { revocation: Some(revocation), ..settlement(&claim, Next::Done(Outcome::Confirmed)) };
     bench.jobs().settle(&claim, end).await.expect("settled");
     bench.ops().requeue(job, operator(), String::new()).await.expect("requeued");

@@ -13,7 +13,7 @@ async fn a_stale_end_changes_nothing(bench: Bench) {
     let (before, rows) = (bench.ops().job(job).await.expect("an answer"), bench.audit().await.len());
     let end = settlement(&stale, Next::Done(Outcome::Confirmed));
     assert!(matches!(bench.jobs().settle(&stale, end.clone()).await, Err(StoreError::LeaseLost)));
-    assert!(matches!(bench.jobs().bind(&stale, &account("00u1")).await, Err(StoreError::LeaseLost)));
+    assert!(matches!(bench.jobs().bind(&stale, &account("00u1"), None).await, Err(StoreError::LeaseLost)));
     assert_eq!(bench.ops().job(job).await.expect("an answer"), before);
     assert_eq!(bench.audit().await.len(), rows);
     bench.settle(&current, Next::Done(Outcome::Confirmed)).await;
@@ -56,7 +56,9 @@ async fn each_end_leaves_the_job_as_it_says(bench: Bench) {
             Next::Done(outcome) => assert_eq!(view.outcome, Some(outcome)),
             Next::Dead(reason) => assert_eq!(view.dead_reason, Some(reason)),
             Next::Held(reason) => assert_eq!(view.hold_reason, Some(reason)),
-            Next::Retry { due_at, .. } | Next::LookAgain { due_at, .. } => assert_eq!(view.due_at, Some(due_at)),
+            Next::Retry { due_at, .. } | Next::LookAgain { due_at, .. } | Next::Prove { due_at } => {
+                assert_eq!(view.due_at, Some(due_at))
+            }
             Next::Release | Next::CloseGate(_) => assert_eq!(view.due_at, Some(bench.now())),
         }
     }
@@ -80,8 +82,7 @@ async fn the_result_and_the_attempts_are_kept(bench: Bench) {
     let claim = bench.claim_one("okta").await;
     bench.settle(&claim, Next::Release).await;
     let claim = bench.claim_one("okta").await;
-    let revocation =
-        Revocation { outcome: Outcome::Confirmed, sessions_ended: Some(3), survives: vec!["tokens".to_owned()] };
+    let revocation = Revocation::new(Outcome::Confirmed, Some(3), &["tokens"]);
     let end = Settlement {
         revocation: Some(revocation),
         account: Some(account("00u1")),

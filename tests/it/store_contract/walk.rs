@@ -77,7 +77,7 @@ impl Walk {
             (_, Some(email)) => email.replace('p', "00u").replace("@x", ""),
             _ => unreachable!("every job here has a name"),
         };
-        match self.bench.jobs().bind(&claim, &crate::support::store::account(&account)).await {
+        match self.bench.jobs().bind(&claim, &crate::support::store::account(&account), None).await {
             Ok(Bound::Proceed) => {
                 let kind = format!("{account}/{}", claim.dry_run);
                 let others: Vec<_> =

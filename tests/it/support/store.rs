@@ -152,7 +152,7 @@ impl Bench {
     }
 
     pub(crate) async fn bind(&self, claim: &Claim, id: &str) -> Bound {
-        self.jobs().bind(claim, &account(id)).await.expect("bound")
+        self.jobs().bind(claim, &account(id), None).await.expect("bound")
     }
 
     pub(crate) async fn settle(&self, claim: &Claim, next: Next) {
@@ -365,7 +365,7 @@ pub(crate) fn sessions(ids: &[&str]) -> Scope {
 }
 
 pub(crate) fn account(id: &str) -> Account {
-    Account { id: id.to_owned(), identifiers: vec![id.to_owned()] }
+    Account::new(id, vec![id.to_owned()])
 }
 
 pub(crate) fn operator() -> Actor {
@@ -384,5 +384,5 @@ pub(crate) fn settlement(claim: &Claim, next: Next) -> Settlement {
         message: "as the provider said".to_owned(),
         request_id: None,
     };
-    Settlement { next, attempt, account: None, revocation: None, answer_unknown: false }
+    Settlement { next, attempt, account: None, revocation: None, answer_unknown: false, proof: None, proving: false }
 }

@@ -54,6 +54,7 @@ CREATE TABLE jobs (
   provider    TEXT    NOT NULL,
   state       INTEGER NOT NULL,          -- 0 queued, 1 leased, 2 proving, 3 held, 4 done, 5 dead, 6 cancelled
   severity    INTEGER NOT NULL,
+  lane        INTEGER NOT NULL,          -- the order of claiming: the severity, or 5 while proving
   due_at      INTEGER,                   -- steady; only while queued or proving
   lease_until INTEGER,                   -- steady; only while leased
   attempts    INTEGER NOT NULL DEFAULT 0,
@@ -75,7 +76,9 @@ CREATE TABLE jobs (
   hold_reason TEXT,
   dead_reason TEXT,
   note        TEXT,
-  result      TEXT,                      -- sessions_ended, survives, as JSON
+  result      TEXT,                      -- sessions_ended, survives, signed_in_again, as JSON
+  proof       TEXT,                      -- the sessions around the calls, as JSON
+  proving     INTEGER NOT NULL DEFAULT 0, -- the provider has said yes; only looks are left
   merged_into BLOB,
   created_at  INTEGER NOT NULL,          -- steady
   held_since  INTEGER,                   -- steady
@@ -86,7 +89,7 @@ CREATE TABLE jobs (
   alert_id    BLOB    NOT NULL,          -- the first alert
   source      TEXT    NOT NULL
 );
-CREATE INDEX jobs_due ON jobs (provider, severity, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX jobs_due ON jobs (provider, lane, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX jobs_lease ON jobs (provider, lease_until) WHERE lease_until IS NOT NULL;
 -- Of every job, not only of queued ones: to take a job out again, at a random place, would cost each claim a page.
 CREATE INDEX jobs_person ON jobs (subject_key);

@@ -1,0 +1,205 @@
+//! Every verdict over looks, without store and provider.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::domain::{AlertId, JobId, ProviderName, Severity, SourceName, Subject, TeamSession};
+
+const POLICY: ProofPolicy = ProofPolicy { after: Duration::from_secs(2), times: 2 };
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).expect("a time")
+}
+
+fn begun(id: &str, second: i64) -> Session {
+    Session { id: id.to_owned(), created_at: Some(at(second)), ..Session::default() }
+}
+
+/// As Slack lists them: without times.
+fn timeless(id: &str) -> Session {
+    Session { id: id.to_owned(), team_id: Some("T1".to_owned()), ..Session::default() }
+}
+
+fn look(sessions: &[Session]) -> Look {
+    Look { sessions: sessions.to_vec(), complete: true, at: Some(at(100)) }
+}
+
+fn account() -> Account {
+    Account::new("u1", vec!["u1".to_owned()])
+}
+
+fn claim(scope: Scope) -> Claim {
+    Claim {
+        job: JobId::new(),
+        row: 1,
+        provider: "chat".parse::<ProviderName>().expect("a name"),
+        subject: Subject::default(),
+        request: RevokeRequest::new(scope),
+        severity: Severity::High,
+        dry_run: false,
+        attempt: 1,
+        failures: 0,
+        absence: None,
+        created_at: at(0),
+        held: Duration::ZERO,
+        account_id: None,
+        approved: false,
+        unread_ok: false,
+        call_open: false,
+        proof: None,
+        proving: false,
+        lease_until: at(60),
+        alert: AlertId::new(),
+        source: "edr".parse::<SourceName>().expect("a name"),
+        received_at: at(0),
+        occurred_at: at(0),
+    }
+}
+
+/// The proof of a job whose first look showed `sessions`, and whose call was answered with a yes.
+fn called_after(claim: &Claim, sessions: &[Session]) -> Proof {
+    let Before::Call(_, Some(proof)) = before(claim, &account(), Some(&look(sessions)), at(999)) else {
+        panic!("no call");
+    };
+    called(proof, Some(Revocation::new(Outcome::Accepted, None, &["tokens"])))
+}
+
+fn done(verdict: Verdict) -> (Outcome, Revocation) {
+    match verdict {
+        Verdict::Done(outcome, revocation) => (outcome, revocation),
+        other => panic!("not done: {other:?}"),
+    }
+}
+
+#[test]
+fn gone_is_verified_and_newer_sessions_are_told() {
+    let claim = claim(Scope::All);
+    let proof = called_after(&claim, &[begun("a", 10), begun("b", 20)]);
+    let (outcome, revocation) = done(after(&claim, &proof, &look(&[begun("c", 101)]), POLICY));
+    assert_eq!((outcome, revocation.sessions_ended), (Outcome::Verified, Some(2)));
+    assert_eq!(revocation.signed_in_again, [begun("c", 101)]);
+    assert_eq!(revocation.survives, ["tokens"]);
+}
+
+#[test]
+fn a_session_that_stays_is_looked_at_again_then_called_for_again_then_contradicts() {
+    let claim = claim(Scope::All);
+    let mut proof = called_after(&claim, &[begun("a", 10)]);
+    for call in 1..=3 {
+        let Verdict::LookAgain(seen) = after(&claim, &proof, &look(&[begun("a", 10)]), POLICY) else {
+            panic!("{call}")
+        };
+        match after(&claim, &seen, &look(&[begun("a", 10)]), POLICY) {
+            Verdict::CallAgain(seen) if call < 3 => proof = called(seen, None),
+            Verdict::Contradicted(seen) if call == 3 => assert_eq!(seen.calls, 3),
+            other => panic!("call {call}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_list_that_lagged_proves_nothing() {
+    let claim = claim(Scope::All);
+    // Nothing was listed before; what shows up now began before the call.
+    let proof = called_after(&claim, &[]);
+    for late in [begun("a", 10), begun("a", 100), timeless("a")] {
+        let verdict = after(&claim, &proof, &look(std::slice::from_ref(&late)), POLICY);
+        assert!(matches!(verdict, Verdict::LookAgain(_)), "{late:?} gave {verdict:?}");
+    }
+    let (outcome, revocation) = done(after(&claim, &proof, &look(&[]), POLICY));
+    assert_eq!((outcome, revocation.sessions_ended), (Outcome::NothingToRevoke, Some(0)));
+}
+
+#[test]
+fn what_the_call_ended_was_not_nothing() {
+    let claim = claim(Scope::All);
+    let Before::Call(_, Some(proof)) = before(&claim, &account(), Some(&look(&[])), at(999)) else { panic!("no call") };
+    let proof = called(proof, Some(Revocation::new(Outcome::Accepted, Some(2), &[])));
+    let (outcome, revocation) = done(after(&claim, &proof, &look(&[]), POLICY));
+    assert_eq!((outcome, revocation.sessions_ended), (Outcome::Verified, Some(2)));
+}
+
+#[test]
+fn without_a_complete_look_on_both_sides_the_providers_word_is_all() {
+    let claim = claim(Scope::All);
+    let proof = called_after(&claim, &[timeless("a")]);
+    let partial = Look { complete: false, ..look(&[]) };
+    assert_eq!(done(after(&claim, &proof, &partial, POLICY)).0, Outcome::Accepted);
+    let Before::Call(request, Some(blind)) = before(&claim, &account(), None, at(50)) else { panic!("no call") };
+    assert_eq!((request.scope, blind.called_at), (Scope::All, at(50)));
+    let blind = called(blind, Some(Revocation::new(Outcome::Accepted, None, &[])));
+    assert_eq!(done(after(&claim, &blind, &look(&[]), POLICY)).0, Outcome::Accepted);
+    // Blind before, but the times tell.
+    assert!(matches!(after(&claim, &blind, &look(&[begun("a", 50)]), POLICY), Verdict::LookAgain(_)));
+    assert_eq!(unseen(&blind).expect("a yes").0, Outcome::Accepted);
+}
+
+#[test]
+fn a_repeat_ends_only_what_an_earlier_call_left() {
+    let mut claim = claim(Scope::All);
+    let Before::Call(_, first) = before(&claim, &account(), Some(&look(&[begun("a", 10), begun("b", 20)])), at(999))
+    else {
+        panic!("no call");
+    };
+    claim.proof = first;
+    claim.call_open = true;
+    let now = look(&[begun("b", 20), begun("new", 150), begun("hidden", 30)]);
+    let Before::Call(request, Some(proof)) = before(&claim, &account(), Some(&now), at(999)) else { panic!("no call") };
+    let left = ["b", "hidden"].map(|id| SessionRef::Id(id.to_owned()));
+    assert_eq!(request.scope, Scope::Sessions(left.to_vec()));
+    assert!(left.iter().all(|left| proof.earlier.as_ref().is_some_and(|earlier| earlier.contains(left))));
+    let gone = before(&claim, &account(), Some(&look(&[begun("new", 150)])), at(999));
+    assert!(matches!(gone, Before::Gone(_)), "{gone:?}");
+    // Nobody can look: everything is ended once more.
+    let Before::Call(request, _) = before(&claim, &account(), None, at(999)) else { panic!("no call") };
+    assert_eq!(request.scope, Scope::All);
+}
+
+#[test]
+fn after_a_call_that_was_refused_everything_alive_now_is_meant() {
+    let mut claim = claim(Scope::All);
+    claim.proof = Some(Proof {
+        account: account(),
+        earlier: Some(BTreeSet::new()),
+        called_at: at(1),
+        calls: 0,
+        looks: 0,
+        said: None,
+    });
+    let Before::Call(request, Some(proof)) = before(&claim, &account(), Some(&look(&[begun("a", 50)])), at(999)) else {
+        panic!("no call");
+    };
+    assert_eq!((request.scope, proof.called_at), (Scope::All, at(100)));
+    // Another account than before: nothing of the old proof counts.
+    claim.call_open = true;
+    let other = Account::new("u2", Vec::new());
+    let Before::Call(_, Some(proof)) = before(&claim, &other, Some(&look(&[])), at(999)) else { panic!("no call") };
+    assert_eq!(proof.account, other);
+}
+
+#[test]
+fn given_sessions_are_all_that_counts() {
+    let given = SessionRef::InTeam(TeamSession { id: "a".to_owned(), team_id: "T1".to_owned() });
+    let claim = claim(Scope::Sessions(vec![given]));
+    let proof = called_after(&claim, &[timeless("a"), timeless("b")]);
+    let (outcome, revocation) = done(after(&claim, &proof, &look(&[timeless("b")]), POLICY));
+    assert_eq!((outcome, revocation.signed_in_again), (Outcome::Verified, Vec::new()));
+    let other_team = Session { team_id: Some("T2".to_owned()), ..timeless("a") };
+    assert_eq!(done(after(&claim, &proof, &look(&[other_team]), POLICY)).0, Outcome::Verified);
+    assert!(matches!(after(&claim, &proof, &look(&[timeless("a")]), POLICY), Verdict::LookAgain(_)));
+    // Gone before, and still gone: there was nothing to end.
+    let nothing = called_after(&claim, &[timeless("b")]);
+    assert_eq!(done(after(&claim, &nothing, &look(&[timeless("b")]), POLICY)).0, Outcome::NothingToRevoke);
+}
+
+#[test]
+fn of_a_scope_by_device_the_unknown_rest_is_not_contradicted() {
+    let on = |id: &str, device| Session { device, ..timeless(id) };
+    let claim = claim(Scope::Web);
+    let (web, phone, unknown) = (on("w", Some(Device::Web)), on("m", Some(Device::Mobile)), on("u", None));
+    let proof = called_after(&claim, &[web.clone(), phone.clone(), unknown.clone()]);
+    let last = Proof { looks: 1, ..proof };
+    assert_eq!(done(after(&claim, &last, &look(std::slice::from_ref(&phone)), POLICY)).0, Outcome::Verified);
+    assert_eq!(done(after(&claim, &last, &look(&[phone.clone(), unknown]), POLICY)).0, Outcome::Accepted);
+    assert!(matches!(after(&claim, &last, &look(&[phone, web]), POLICY), Verdict::CallAgain(_)));
+}
