@@ -109,6 +109,7 @@ impl App {
                 operations,
                 intake: Arc::clone(&intake),
                 providers: Arc::new(provider_infos(&loaded.config, &loaded.providers)),
+                clients: Arc::new(loaded.providers.clone()),
                 sources: Arc::new(loaded.config.sources.keys().cloned().collect()),
                 gauges: Arc::new(gauges),
                 tokens: Arc::new(tokens),

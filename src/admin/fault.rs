@@ -32,6 +32,8 @@ pub(super) enum Fault {
     TooLarge,
     /// The body is not JSON.
     UnsupportedType,
+    /// The provider's trouble, or ours with it; says which.
+    Provider(String),
     /// Our trouble.
     Unavailable,
 }
@@ -49,13 +51,16 @@ impl Fault {
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict", "This cannot be done now"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             Self::UnsupportedType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-type", "The body is not JSON"),
+            Self::Provider(_) => (StatusCode::BAD_GATEWAY, "provider", "The provider did not do what was asked"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not now; try again later"),
         }
     }
 
     fn detail(&self) -> Option<&str> {
         match self {
-            Self::Malformed(detail) | Self::NotFound(detail) | Self::Conflict(detail) => Some(detail),
+            Self::Malformed(detail) | Self::NotFound(detail) | Self::Conflict(detail) | Self::Provider(detail) => {
+                Some(detail)
+            }
             Self::Unauthenticated => {
                 Some("send `Authorization: Bearer TOKEN` with a token of `admin.tokens` in the config")
             }
@@ -97,6 +102,7 @@ impl IntoResponse for Fault {
             | Self::NotFound(_)
             | Self::Method
             | Self::Conflict(_)
+            | Self::Provider(_)
             | Self::UnsupportedType => {}
         }
         response

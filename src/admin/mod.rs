@@ -16,7 +16,9 @@ mod params;
 mod providers;
 mod quarantine;
 mod replay;
+mod revocations;
 mod routes;
+mod sessions;
 mod settings;
 mod sources;
 mod status;
@@ -31,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Clock;
 use crate::domain::{ProviderName, SourceName};
 use crate::ingest::Intake;
-use crate::provider::ProviderKind;
+use crate::provider::{ProviderKind, Providers};
 use crate::store::Operations;
 
 pub use gauges::Gauges;
@@ -40,7 +42,9 @@ pub use jobs::{Approval, Reason};
 pub use metrics::metrics_router;
 pub use providers::ProviderView;
 pub use quarantine::{BodyEncoding, HeaderView, QuarantineDetail};
+pub use revocations::RevocationRequest;
 pub use routes::{Route, router, routes};
+pub use sessions::SessionListing;
 pub use settings::{AdminSettings, HostName, Role, TokenSettings};
 pub use tokens::Tokens;
 
@@ -53,6 +57,8 @@ pub struct AdminState {
     pub intake: Arc<Intake>,
     /// The configured providers.
     pub providers: Arc<BTreeMap<ProviderName, ProviderInfo>>,
+    /// Their clients.
+    pub clients: Arc<Providers>,
     /// The configured sources.
     pub sources: Arc<BTreeSet<SourceName>>,
     /// The gauges that are set when scraped, and every other metric.

@@ -95,7 +95,8 @@ pub(super) async fn resume_all(
 }
 
 impl AdminState {
-    fn provider(&self, name: &Segment) -> Result<(ProviderName, ProviderInfo), Fault> {
+    /// The provider of this name, or 404.
+    pub(super) fn provider(&self, name: &Segment) -> Result<(ProviderName, ProviderInfo), Fault> {
         let name: ProviderName = name.named("provider")?;
         let info = self.providers.get(&name).copied().ok_or_else(|| no_such("provider", &name))?;
         Ok((name, info))

@@ -9,7 +9,7 @@ use axum::routing::{MethodRouter, get, post};
 use super::fault::Fault;
 use super::guard::{self, Caller};
 use super::settings::Role::{self, Operator, Viewer};
-use super::{AdminState, alerts, audit, jobs, metrics, providers, quarantine, sources, status};
+use super::{AdminState, alerts, audit, jobs, metrics, providers, quarantine, revocations, sessions, sources, status};
 
 /// A route as the table has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +55,9 @@ fn table() -> Vec<Entry> {
         change("/v1/providers/{name}/resume", post(providers::resume)),
         change("/v1/pause", post(providers::pause_all)),
         change("/v1/resume", post(providers::resume_all)),
+        // Addresses and devices of people, and calls at the provider.
+        look(Operator, "/v1/providers/{name}/sessions", get(sessions::list)),
+        change("/v1/revocations", post(revocations::create)),
         look(Viewer, "/v1/sources/{name}/refusals", get(sources::refusals)),
         look(Viewer, "/v1/audit", get(audit::list)),
         look(Viewer, "/metrics", get(metrics::scrape)),

@@ -324,7 +324,19 @@ impl Api {
 
     /// Changes something.
     pub(super) async fn post(&self, path: &str, body: &impl Serialize) -> Result<Answer, ApiError> {
-        self.send(path, self.http.post(path).json(body)).await
+        self.post_with(path, body, &[]).await
+    }
+
+    /// Changes something, with more headers.
+    pub(super) async fn post_with(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Answer, ApiError> {
+        let request = self.http.post(path).json(body);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        self.send(path, request).await
     }
 
     async fn send(&self, path: &str, request: RequestBuilder) -> Result<Answer, ApiError> {

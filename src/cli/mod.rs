@@ -15,10 +15,12 @@ mod providers;
 mod quarantine;
 mod receipt;
 mod refusals;
+mod revoke;
 mod sandbox;
 mod schema;
 mod send;
 mod serve;
+mod sessions;
 mod sign;
 mod signing;
 mod source;
@@ -93,6 +95,12 @@ enum Command {
     /// List the providers, and what keeps each from being called
     #[command(after_help = "Example: sever providers")]
     Providers(providers::ProvidersArgs),
+    /// List a person's sessions at a provider
+    #[command(after_help = "Example: sever sessions slack --email ana@example.com")]
+    Sessions(sessions::SessionsArgs),
+    /// End a person's sessions now, without an alert
+    #[command(after_help = "Example: sever revoke --email ana@example.com --reason 'lost laptop' --wait")]
+    Revoke(Box<revoke::RevokeArgs>),
     /// Stop calling a provider, or all of them; alerts are still taken
     #[command(after_help = "Example: sever pause okta --reason 'their incident'")]
     Pause(pause::PauseArgs),
@@ -155,6 +163,8 @@ pub fn main() -> ExitCode {
         Command::Quarantine(args) => quarantine::run(&args),
         Command::Refusals(args) => refusals::run(&args),
         Command::Providers(args) => providers::run(&args),
+        Command::Sessions(args) => sessions::run(&args),
+        Command::Revoke(args) => revoke::run(&args),
         Command::Pause(args) => pause::pause(&args),
         Command::Resume(args) => pause::resume(&args),
     };

@@ -8,6 +8,7 @@ use super::{Config, Document, Problems, SecretUrl, StoreSettings};
 use crate::admin::Tokens;
 use crate::clock::Clock;
 use crate::domain::{ProviderName, ScopeKind, SourceName};
+use crate::ingest::OPERATOR_SOURCE;
 use crate::policy::{KnownProviders, Policy, PolicySettings};
 use crate::provider::{ProviderSettings, Providers};
 use crate::settings::{ByteSize, SecretRef};
@@ -86,6 +87,10 @@ impl Builder<'_> {
     fn verifiers(&mut self, config: &Config) -> Option<BTreeMap<SourceName, Verifier>> {
         let mut verifiers = BTreeMap::new();
         for (name, source) in &config.sources {
+            if name.as_str() == OPERATOR_SOURCE {
+                let message = "is the name under which revocations of operators are shown; choose another";
+                self.error(&format!("sources.{name}"), message);
+            }
             match Verifier::new(name.clone(), &source.verify) {
                 Ok(verifier) => {
                     verifiers.insert(name.clone(), verifier);

@@ -96,6 +96,16 @@ impl Intake {
         self.sources.get(&name.parse().ok()?)
     }
 
+    /// The rules and guardrails.
+    pub(super) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Whether nothing is sent to this provider.
+    pub(super) fn is_dry(&self, provider: &ProviderName) -> bool {
+        self.dry_providers.contains(provider)
+    }
+
     /// The last refusals.
     #[must_use]
     pub fn refusals(&self) -> &Arc<Refusals> {
@@ -238,7 +248,7 @@ impl Intake {
     }
 }
 
-fn planned_alert(alert: &Alert, plan: Plan) -> PlannedAlert {
+pub(super) fn planned_alert(alert: &Alert, plan: Plan) -> PlannedAlert {
     let skipped = plan.skipped.into_iter().map(|skipped| Skipped { rule: skipped.rule, reason: skipped.reason });
     PlannedAlert {
         id: AlertId::new(),

@@ -2,6 +2,7 @@
 
 mod intake;
 mod limit;
+mod order;
 mod peer;
 mod refusal;
 mod settings;
@@ -9,6 +10,7 @@ mod webhook;
 
 pub use intake::{Intake, SourceIntake};
 pub use limit::PeerLimit;
+pub use order::{OPERATOR_SOURCE, Order};
 pub use peer::TrustedProxies;
 pub use refusal::{Problem, Refusal, RefusalView, Refusals};
 pub use settings::{DetailedListen, ListenSettings, OnUndecodable, SourceSettings, WebhookSettings};

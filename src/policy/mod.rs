@@ -83,6 +83,20 @@ impl Policy {
         draft.finish(&self.rules)
     }
 
+    /// The jobs that an operator asks for: rules have no say, guardrails have. Also tells where the subject names no
+    /// session although only given ones are to end.
+    #[must_use]
+    pub fn order(&self, alert: &Alert, targets: &[RevokeSettings]) -> (Plan, Vec<ProviderName>) {
+        let mut draft = Draft::new(&self.guardrails, alert, self.is_dry(alert, false));
+        let mut sessionless = Vec::new();
+        for (subject, target) in alert.subjects.iter().flat_map(|subject| targets.iter().map(move |it| (subject, it))) {
+            if !draft.add_order(subject, target) {
+                sessionless.push(target.provider.clone());
+            }
+        }
+        (draft.finish(&[]), sessionless)
+    }
+
     /// The same plan, with the reasons.
     #[must_use]
     pub fn explain(&self, source: &SourceName, alert: &Alert, forced_dry_run: bool) -> Explanation {

@@ -47,6 +47,9 @@ pub struct RuleError {
 /// nameless people are not one person.
 type Key = (ProviderName, Result<[u8; 16], usize>, bool);
 
+/// Stands where a job's rules are told, if a person asked for it.
+const OPERATOR: &str = "(an operator)";
+
 /// A plan in the making.
 pub(super) struct Draft<'p> {
     guardrails: &'p Guardrails,
@@ -56,6 +59,23 @@ pub(super) struct Draft<'p> {
     by_key: HashMap<Key, usize>,
     /// By the rule's position.
     rules: HashMap<usize, RuleNotes>,
+}
+
+/// Who asks for what, for one subject.
+struct Asked<'a> {
+    /// The rule's name, or the operator's word.
+    name: &'a str,
+    dry_run: bool,
+    approval: bool,
+    subject: &'a AlertSubject,
+    position: usize,
+}
+
+impl<'a, 'm: 'a, 'd: 'a> From<&Met<'m, 'd>> for Asked<'a> {
+    fn from(met: &Met<'m, 'd>) -> Self {
+        let Rule { name, dry_run, approval, .. } = met.rule;
+        Self { name, dry_run: *dry_run, approval: *approval, subject: met.subject, position: met.subject_position }
+    }
 }
 
 struct DraftJob {
@@ -105,7 +125,7 @@ impl<'p> Draft<'p> {
 
     fn add_target(&mut self, met: &Met<'_, '_>, target: &RevokeSettings) {
         match scope(target, met.subject) {
-            Some(scope) => self.add_job(met, target, scope),
+            Some(scope) => self.add_job(&met.into(), target, scope),
             None => {
                 let sessionless = &mut self.rules.entry(met.rule_position).or_default().sessionless;
                 if !sessionless.iter().any(|(provider, _)| *provider == target.provider) {
@@ -115,9 +135,17 @@ impl<'p> Draft<'p> {
         }
     }
 
-    fn add_job(&mut self, met: &Met<'_, '_>, target: &RevokeSettings, scope: Scope) {
-        let job = self.draft(met, target, scope);
-        let who = if job.nameless.is_some() { Err(met.subject_position) } else { Ok(job.subject.key()) };
+    /// What an operator asks for, without a rule. False where the subject names no session at that provider.
+    pub(super) fn add_order(&mut self, subject: &AlertSubject, target: &RevokeSettings) -> bool {
+        let Some(scope) = scope(target, subject) else { return false };
+        let asked = Asked { name: OPERATOR, dry_run: false, approval: false, subject, position: 0 };
+        self.add_job(&asked, target, scope);
+        true
+    }
+
+    fn add_job(&mut self, asked: &Asked<'_>, target: &RevokeSettings, scope: Scope) {
+        let job = self.draft(asked, target, scope);
+        let who = if job.nameless.is_some() { Err(asked.position) } else { Ok(job.subject.key()) };
         let key = (job.provider.clone(), who, job.dry_run);
         match self.by_key.get(&key).and_then(|position| self.jobs.get_mut(*position)) {
             Some(earlier) => earlier.absorb(job),
@@ -128,18 +156,18 @@ impl<'p> Draft<'p> {
         }
     }
 
-    fn draft(&self, met: &Met<'_, '_>, target: &RevokeSettings, scope: Scope) -> DraftJob {
-        let subject = met.subject.at(&target.provider);
+    fn draft(&self, asked: &Asked<'_>, target: &RevokeSettings, scope: Scope) -> DraftJob {
+        let subject = asked.subject.at(&target.provider);
         let is_nameless = subject == Subject::default();
         DraftJob {
             provider: target.provider.clone(),
             subject,
             request: RevokeRequest { scope, oauth_tokens: target.oauth_tokens, forget_devices: target.forget_devices },
-            dry_run: self.dry_run || met.rule.dry_run,
-            rules: vec![met.rule.name.clone()],
-            approval: met.rule.approval.then(|| met.rule.name.clone()),
-            verdict: self.guardrails.judge_person(&target.provider, met.subject),
-            nameless: is_nameless.then(|| names(met.subject)),
+            dry_run: self.dry_run || asked.dry_run,
+            rules: vec![asked.name.to_owned()],
+            approval: asked.approval.then(|| asked.name.to_owned()),
+            verdict: self.guardrails.judge_person(&target.provider, asked.subject),
+            nameless: is_nameless.then(|| names(asked.subject)),
         }
     }
 

@@ -67,6 +67,9 @@ pub trait JobStore: Send + Sync {
 /// What operators see and do.
 #[async_trait]
 pub trait Operations: Send + Sync {
+    /// Records what an operator asks for, as [`JobStore::admit`] does a delivery, under their name.
+    async fn order(&self, admission: Admission, actor: Actor) -> Result<Admitted, StoreError>;
+
     /// What is still open.
     async fn status(&self) -> Result<StatusView, StoreError>;
 

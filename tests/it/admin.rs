@@ -5,6 +5,8 @@ mod doors;
 mod logs;
 mod looks;
 mod replays;
+mod revocations;
+mod sessions;
 mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +24,7 @@ use sever::clock::{Clock, ManualClock};
 use sever::domain::{Claim, Delivery, ProviderName, ScopeKind, SourceName};
 use sever::ingest::{Intake, Refusal, SourceIntake, SourceSettings};
 use sever::policy::{Policy, PolicySettings};
-use sever::provider::ProviderKind;
+use sever::provider::{ProviderKind, Providers};
 use sever::store::{ClaimRequest, JobStore, Operations, Receipt, SqliteStore};
 use sever::telemetry::Metrics;
 use sever::verify::{Signer, Verifier};
@@ -42,6 +44,7 @@ struct World {
     clock: Arc<ManualClock>,
     metrics: Arc<Metrics>,
     intake: Arc<Intake>,
+    clients: Arc<Providers>,
     router: Router,
     _folder: tempfile::TempDir,
 }
@@ -125,7 +128,8 @@ impl World {
         let store = SqliteStore::open(&path, Arc::clone(&clock) as Arc<dyn Clock>, Arc::clone(&metrics));
         let store = Arc::new(store.expect("a store"));
         let intake = Arc::new(intake(&store, &clock, &metrics, when));
-        let mut world = Self { store, clock, metrics, intake, router: Router::new(), _folder: folder };
+        let clients = Arc::default();
+        let mut world = Self { store, clock, metrics, intake, clients, router: Router::new(), _folder: folder };
         world.router = router(world.state());
         world
     }
@@ -136,6 +140,15 @@ impl World {
         self.router = router(self.state());
     }
 
+    fn system_clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock) as Arc<dyn Clock>
+    }
+
+    fn set_clients(&mut self, clients: Providers) {
+        self.clients = Arc::new(clients);
+        self.router = router(self.state());
+    }
+
     fn state(&self) -> AdminState {
         let settings = admin_settings();
         let info = ProviderInfo { kind: ProviderKind::Okta, dry_run: false };
@@ -143,6 +156,7 @@ impl World {
             operations: Arc::clone(&self.store) as Arc<dyn Operations>,
             intake: Arc::clone(&self.intake),
             providers: Arc::new(BTreeMap::from([(okta(), info)])),
+            clients: Arc::clone(&self.clients),
             sources: Arc::new(BTreeSet::from([source()])),
             gauges: self.gauges(),
             tokens: Arc::new(Tokens::new(&settings).expect("tokens")),

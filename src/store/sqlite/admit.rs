@@ -14,7 +14,12 @@ use crate::store::{
 };
 
 /// Stores a delivery, unless it was stored before.
-pub(super) fn admit(tx: &mut Tx<'_>, admission: &Admission, cap: QuarantineCap) -> Result<Admitted, StoreError> {
+pub(super) fn admit(
+    tx: &mut Tx<'_>,
+    admission: &Admission,
+    actor: &Actor,
+    cap: QuarantineCap,
+) -> Result<Admitted, StoreError> {
     if let Some(delivery) = known_delivery(tx, admission)? {
         let alerts = receipts_of(tx, delivery)?;
         return Ok(Admitted::Duplicate(receipt(ReceiptStatus::Duplicate, admission, alerts)));
@@ -31,7 +36,7 @@ pub(super) fn admit(tx: &mut Tx<'_>, admission: &Admission, cap: QuarantineCap) 
         delivery,
         admission.guard_expires_at.map(|at| at.as_microsecond())
     ])?;
-    record(tx, admission, status, &alerts, &Actor::system())?;
+    record(tx, admission, status, &alerts, actor)?;
     Ok(Admitted::New(receipt(status_word(status), admission, alerts)))
 }
 

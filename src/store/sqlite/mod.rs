@@ -196,7 +196,7 @@ impl From<rusqlite::Error> for StoreError {
 impl JobStore for SqliteStore {
     async fn admit(&self, admission: Admission) -> Result<Admitted, StoreError> {
         let cap = self.cap;
-        self.write(move |tx| admit::admit(tx, &admission, cap)).await
+        self.write(move |tx| admit::admit(tx, &admission, &Actor::system(), cap)).await
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claim>, StoreError> {
@@ -249,6 +249,11 @@ impl JobStore for SqliteStore {
 
 #[async_trait]
 impl Operations for SqliteStore {
+    async fn order(&self, admission: Admission, actor: Actor) -> Result<Admitted, StoreError> {
+        let cap = self.cap;
+        self.write(move |tx| admit::admit(tx, &admission, &actor, cap)).await
+    }
+
     async fn status(&self) -> Result<StatusView, StoreError> {
         let now = self.clock.steady();
         self.read(move |db| read::status(db, now)).await
