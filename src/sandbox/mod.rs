@@ -11,6 +11,7 @@ mod exchange;
 pub mod faults;
 mod ids;
 pub mod ledger;
+pub mod mattermost;
 pub mod okta;
 mod parameters;
 mod server;
@@ -19,6 +20,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+pub use mattermost::MattermostSandbox;
 pub use okta::OktaSandbox;
 
 use crate::clock::Clock;

@@ -10,6 +10,7 @@ mod pipeline;
 mod policy;
 mod process;
 mod readme;
+mod sandbox_mattermost;
 mod sandbox_okta;
 mod schemas;
 mod service;
