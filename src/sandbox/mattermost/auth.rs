@@ -12,14 +12,12 @@ use super::world::{User, World};
 const LONGEST_TOKEN: usize = 50;
 
 /// A token as a call shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shown {
     pub(super) token: String,
     pub(super) in_query: bool,
 }
 
 /// The session behind a call.
-#[derive(Debug, Clone)]
 pub(super) struct Caller {
     pub(super) user_id: String,
     is_oauth: bool,

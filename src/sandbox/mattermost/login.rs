@@ -41,7 +41,7 @@ fn check<'world>(user: Option<&'world User>, password: &str, code: &str) -> Resu
     if !["", "email", "ldap"].contains(&person.auth_service.as_str()) {
         return Err(Refusal::api("api.user.login.use_auth_service.app_error"));
     }
-    if person.password.as_deref() != Some(password) {
+    if !person.password.as_ref().is_some_and(|known| known.is(password)) {
         return Err(wrong());
     }
     if person.mfa_active && code != MFA_CODE {

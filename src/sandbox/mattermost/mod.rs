@@ -28,7 +28,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 pub use operation::Operation;
-pub use person::{Permission, Person, Role};
+pub use person::{Password, Permission, Person, Role};
 pub use rate::LimitBy;
 pub use session::Device;
 

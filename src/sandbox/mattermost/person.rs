@@ -1,6 +1,7 @@
 //! The people of the server, and bots.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +26,23 @@ pub struct Person {
     pub mfa_active: bool,
     /// For `POST /users/login`; without one nobody signs in there.
     #[serde(skip)]
-    pub password: Option<String>,
+    pub password: Option<Password>,
+}
+
+/// A password, which does not print.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Password {
+    pub(super) fn is(&self, text: &str) -> bool {
+        self.0 == text
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("[withheld]")
+    }
 }
 
 impl Person {
@@ -99,7 +116,7 @@ impl Person {
     /// The same person with a password.
     #[must_use]
     pub fn password(mut self, password: &str) -> Self {
-        self.password = Some(password.to_owned());
+        self.password = Some(Password(password.to_owned()));
         self
     }
 }

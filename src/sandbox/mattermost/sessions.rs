@@ -123,8 +123,10 @@ fn props(person: &Person, session: &Session) -> Value {
                 Device::Mobile => ("Mobile App/2.38.0", "Android", "true"),
                 Device::OAuth => ("Unknown/0.0", "Unknown", "false"),
             };
-            [("browser", browser), ("os", os), ("platform", os), ("isMobile", mobile), ("csrf", &session.csrf)]
-                .map(|(name, value)| set(name, value));
+            for (name, value) in [("browser", browser), ("os", os), ("platform", os), ("isMobile", mobile)] {
+                set(name, value);
+            }
+            set("csrf", &session.csrf);
         }
     }
     set("is_guest", "false");

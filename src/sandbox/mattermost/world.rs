@@ -68,11 +68,13 @@ impl World {
     /// Adds a person, or replaces the one with this id.
     pub(super) fn add(&mut self, person: Person, now: Timestamp) {
         let id = person.id.clone();
-        if self.users.contains_key(&id) {
-            self.end_all(&id, now);
-            self.names.retain(|_, owner| *owner != id);
-        } else {
-            self.order.push(id.clone());
+        match self.users.get(&id).map(|user| user.token_ids.clone()) {
+            None => self.order.push(id.clone()),
+            Some(tokens) => {
+                tokens.iter().for_each(|token| self.end_token(token, now));
+                self.end_all(&id, now);
+                self.names.retain(|_, owner| *owner != id);
+            }
         }
         self.names.insert(person.username.clone(), id.clone());
         self.names.insert(person.email.clone(), id.clone());

@@ -27,34 +27,38 @@ async fn a_login_is_a_session_whose_token_comes_in_a_header() {
 async fn logins_are_refused_without_a_word_on_what_was_wrong() {
     let chat = Chat::start().await;
     let people = [
-        Person::new("ops").password("pw"),
-        Person::new("safe").password("pw").mfa(),
-        Person::new("robot").password("pw").bot(),
-        Person::new("elsewhere").password("pw").auth_service("saml"),
-        Person::new("gone").password("pw"),
+        Person::new("ops").password("P4ss!"),
+        Person::new("safe").password("P4ss!").mfa(),
+        Person::new("robot").password("P4ss!").bot(),
+        Person::new("elsewhere").password("P4ss!").auth_service("saml"),
+        Person::new("gone").password("P4ss!"),
     ];
     people.into_iter().for_each(|person| chat.server.add_person(person));
     chat.server.deactivate("gone");
     let wrong = "api.user.login.invalid_credentials_email_username";
     let table = [
-        (json!({"login_id": "nobody", "password": "pw"}), 401, wrong),
-        (json!({"login_id": "ops", "password": "PW"}), 401, wrong),
-        (json!({"login_id": "zoe", "password": "pw"}), 401, wrong),
-        (json!({"password": "pw"}), 401, wrong),
+        (json!({"login_id": "nobody", "password": "P4ss!"}), 401, wrong),
+        (json!({"login_id": "ops", "password": "p4ss!"}), 401, wrong),
+        (json!({"login_id": "zoe", "password": "P4ss!"}), 401, wrong),
+        (json!({"password": "P4ss!"}), 401, wrong),
         (json!({"login_id": "ops"}), 400, "api.user.login.blank_pwd.app_error"),
-        (json!({"login_id": "safe", "password": "pw"}), 401, "mfa.validate_token.authenticate.app_error"),
-        (json!({"login_id": "safe", "password": "pw", "token": "0"}), 401, "mfa.validate_token.authenticate.app_error"),
-        (json!({"login_id": "robot", "password": "pw"}), 401, "api.user.login.bot_login_forbidden.app_error"),
-        (json!({"login_id": "elsewhere", "password": "pw"}), 400, "api.user.login.use_auth_service.app_error"),
-        (json!({"login_id": "gone", "password": "pw"}), 401, "api.user.login.inactive.app_error"),
-        (json!({"login_id": "ops", "password": "pw", "mfa": "1"}), 400, "api.context.invalid_body_param.app_error"),
+        (json!({"login_id": "safe", "password": "P4ss!"}), 401, "mfa.validate_token.authenticate.app_error"),
+        (
+            json!({"login_id": "safe", "password": "P4ss!", "token": "0"}),
+            401,
+            "mfa.validate_token.authenticate.app_error",
+        ),
+        (json!({"login_id": "robot", "password": "P4ss!"}), 401, "api.user.login.bot_login_forbidden.app_error"),
+        (json!({"login_id": "elsewhere", "password": "P4ss!"}), 400, "api.user.login.use_auth_service.app_error"),
+        (json!({"login_id": "gone", "password": "P4ss!"}), 401, "api.user.login.inactive.app_error"),
+        (json!({"login_id": "ops", "password": "P4ss!", "mfa": "1"}), 400, "api.context.invalid_body_param.app_error"),
     ];
     for (body, status, id) in table {
         let reply = login(&chat, body.clone()).await;
         assert_eq!((reply.status, reply.id().as_str()), (status, id), "{body}");
         assert!(!reply.headers.contains_key("token"));
     }
-    assert_eq!(login(&chat, json!({"login_id": "safe", "password": "pw", "token": "123456"})).await.status, 200);
+    assert_eq!(login(&chat, json!({"login_id": "safe", "password": "P4ss!", "token": "123456"})).await.status, 200);
     let kept = format!("{:?}{:?}", chat.server.ledger(), serde_json::to_string(&chat.server.people()));
-    assert!(!kept.contains("pw"), "{kept}");
+    assert!(!kept.contains("P4ss!"), "{kept}");
 }
