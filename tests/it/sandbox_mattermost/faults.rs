@@ -27,6 +27,7 @@ async fn throttling_comes_in_every_form_and_never_as_json() {
         chat.server.faults().inject(fault);
         let reply = chat.revoke_all().await;
         assert_eq!((reply.status, reply.text.as_str()), (429, "limit exceeded\n"));
+        assert_eq!(reply.header("content-type"), "text/plain; charset=utf-8");
         assert_eq!((reply.all("x-ratelimit-limit"), reply.all("x-ratelimit-reset")), (text(&limit), text(&resets)));
         assert_eq!((reply.all("retry-after"), reply.headers.contains_key("date")), (text(&waits), hinted));
     }
