@@ -123,7 +123,8 @@ async fn a_stale_list_shows_how_things_stood_before_the_latest_revocation() {
     chat.revoke_all().await.assert_ok();
     chat.server.faults().inject(Injection::once(Fault::StaleList).on(Operation::GetSessions));
     let mut stale = chat.list().await.ids();
-    (ids.sort(), stale.sort());
+    ids.sort();
+    stale.sort();
     assert_eq!(stale, ids);
     assert_eq!(chat.list().await.text, "[]");
 }
