@@ -9,6 +9,7 @@ mod control;
 mod disturb;
 mod exchange;
 pub mod faults;
+pub mod huawei;
 mod ids;
 pub mod ledger;
 pub mod mattermost;
@@ -21,6 +22,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use mattermost::MattermostSandbox;
+pub use huawei::HuaweiSandbox;
 pub use okta::OktaSandbox;
 
 use crate::clock::Clock;

@@ -11,6 +11,7 @@ mod policy;
 mod process;
 mod readme;
 mod sandbox_mattermost;
+mod sandbox_huawei;
 mod sandbox_okta;
 mod schemas;
 mod service;
