@@ -65,12 +65,7 @@ pub(super) fn batch_delete(context: &mut Context<'_>, user_id: &str) -> Result<A
 }
 
 /// Ends the sessions, or as many as the fault in force lets through, and answers.
-fn end(
-    context: &mut Context<'_>,
-    user_id: &str,
-    ids: &[String],
-    refusal: Option<Refusal>,
-) -> Result<Answer, Refusal> {
+fn end(context: &mut Context<'_>, user_id: &str, ids: &[String], refusal: Option<Refusal>) -> Result<Answer, Refusal> {
     let (ids, refusal) = match context.fault {
         Some(Fault::Partial { status }) => (&ids[..ids.len().div_ceil(2)], Some(Refusal::amid_the_work(*status))),
         _ => (ids, refusal),

@@ -3,8 +3,8 @@
 //! Source: Huawei's API Request Signing Guide. Made with other cryptographic functions than our client uses, and held
 //! against signatures of Huawei's own SDK by the tests.
 
-use axum::http::HeaderMap;
 use aws_lc_rs::{digest, hmac};
+use axum::http::HeaderMap;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 use super::super::exchange::Incoming;

@@ -134,8 +134,6 @@ fn user_json(world: &World, user: &User) -> Value {
 }
 
 fn emails_json(person: &Person) -> Value {
-    let one = |email: &Email| {
-        json!({"primary": email.primary, "type": "work", "value": email.value, "verification_status": "VERIFIED"})
-    };
+    let one = |email: &Email| json!({"primary": email.primary, "type": "work", "value": email.value, "verification_status": "VERIFIED"});
     person.emails.iter().map(one).collect()
 }
