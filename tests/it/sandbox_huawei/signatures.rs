@@ -209,10 +209,9 @@ async fn the_query_is_signed_in_order_and_decoded_once() {
     }
 }
 
-#[test]
-fn secrets_do_not_print() {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let store = runtime.block_on(Store::start());
+#[tokio::test]
+async fn secrets_do_not_print() {
+    let store = Store::start().await;
     let until = store.clock.now();
     store.huawei.accept_temporary_key("HPUATEMPORARY", "temporary-secret", "temporary-token", until);
     let printed = format!("{:?}", store.huawei);
