@@ -16,6 +16,7 @@ pub mod mattermost;
 pub mod okta;
 mod parameters;
 mod server;
+pub mod the_things_stack;
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 pub use mattermost::MattermostSandbox;
 pub use huawei::HuaweiSandbox;
 pub use okta::OktaSandbox;
+pub use the_things_stack::TtsSandbox;
 
 use crate::clock::Clock;
 use server::{Bound, Listener};

@@ -13,6 +13,7 @@ mod readme;
 mod sandbox_mattermost;
 mod sandbox_huawei;
 mod sandbox_okta;
+mod sandbox_tts;
 mod schemas;
 mod service;
 mod store_contract;

@@ -3,7 +3,7 @@
 mod assertions;
 mod faults;
 mod oauth;
-mod openapi;
+pub(crate) mod openapi;
 mod org;
 mod outside;
 mod refusals;

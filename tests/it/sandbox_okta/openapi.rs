@@ -27,7 +27,7 @@ fn json_schema(node: &Value) -> Value {
     }
 }
 
-fn resolved<'a>(root: &'a Value, node: &'a Value) -> &'a Value {
+pub(crate) fn resolved<'a>(root: &'a Value, node: &'a Value) -> &'a Value {
     match node["$ref"].as_str() {
         Some(reference) => root.pointer(reference.trim_start_matches('#')).expect("a target"),
         None => node,
@@ -35,7 +35,7 @@ fn resolved<'a>(root: &'a Value, node: &'a Value) -> &'a Value {
 }
 
 /// Path, method and description of every operation.
-fn described(root: &Value) -> Vec<(String, String, Value)> {
+pub(crate) fn described(root: &Value) -> Vec<(String, String, Value)> {
     let mut operations = Vec::new();
     for (path, item) in root["paths"].as_object().expect("paths") {
         for method in ["get", "post", "put", "delete", "patch"] {
@@ -47,7 +47,7 @@ fn described(root: &Value) -> Vec<(String, String, Value)> {
     operations
 }
 
-fn query_parameters(root: &Value, operation: &Value) -> Vec<String> {
+pub(crate) fn query_parameters(root: &Value, operation: &Value) -> Vec<String> {
     let listed = operation["parameters"].as_array().cloned().unwrap_or_default();
     let resolved = listed.iter().map(|parameter| resolved(root, parameter));
     resolved.filter(|one| one["in"] == "query").map(|one| one["name"].as_str().expect("a name").to_owned()).collect()
