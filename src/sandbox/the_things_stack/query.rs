@@ -4,12 +4,12 @@
 //! the gateway skips it: a misspelt one would otherwise look as if it worked. The same goes for a name without `=`.
 
 use percent_encoding::percent_decode_str;
+use serde_json::json;
 
 use super::super::parameters::Parameters;
 use super::operation::Operation;
 use super::person::State;
 use super::refusal::Refusal;
-use serde_json::json;
 
 /// The largest page (`user_services.proto`).
 const LARGEST_PAGE: u32 = 1000;
