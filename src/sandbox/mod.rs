@@ -22,8 +22,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-pub use mattermost::MattermostSandbox;
 pub use huawei::HuaweiSandbox;
+pub use mattermost::MattermostSandbox;
 pub use okta::OktaSandbox;
 pub use the_things_stack::TtsSandbox;
 
