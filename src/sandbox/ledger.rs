@@ -66,7 +66,7 @@ pub enum Effect {
         /// How many.
         tokens: usize,
     },
-    /// Sessions of a user were ended, by their ids.
+    /// Some of a user's sessions were ended: by their ids, or those of one kind of device.
     SessionsRevoked {
         /// Whose.
         user_id: String,
@@ -77,6 +77,18 @@ pub enum Effect {
     Enqueued {
         /// Whose.
         user_id: String,
+    },
+    /// The request to end the sessions of several people was taken.
+    BulkEnqueued {
+        /// Whose, those left out for a failure of their own not counted.
+        user_ids: Vec<String>,
+        /// Nothing will come of it.
+        pretended: bool,
+    },
+    /// How long sessions of these people may last was changed; no session was ended.
+    SettingsChanged {
+        /// Whose.
+        user_ids: Vec<String>,
     },
     /// A personal access token was ended.
     AccessTokenRevoked {
@@ -104,11 +116,24 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// The user whom a revocation reached, real or pretended.
+    /// Whether a revocation, real or pretended, reached this user.
+    #[must_use]
+    pub fn reached(&self, user_id: &str) -> bool {
+        match self {
+            Self::BulkEnqueued { user_ids, .. } => user_ids.iter().any(|id| id == user_id),
+            other => other.revoked_user() == Some(user_id),
+        }
+    }
+
+    /// The one user whom a revocation reached, real or pretended.
     #[must_use]
     pub fn revoked_user(&self) -> Option<&str> {
         match self {
-            Self::None | Self::TokenIssued { .. } | Self::Tripwire { .. } => None,
+            Self::None
+            | Self::TokenIssued { .. }
+            | Self::Tripwire { .. }
+            | Self::BulkEnqueued { .. }
+            | Self::SettingsChanged { .. } => None,
             Self::UserRevoked { user_id, .. }
             | Self::SessionsRevoked { user_id, .. }
             | Self::Enqueued { user_id }
@@ -143,7 +168,7 @@ impl Ledger {
     /// How many revocations reached this user, real and pretended.
     #[must_use]
     pub fn revocations_of(&self, user_id: &str) -> usize {
-        self.lock().iter().filter(|call| call.effect.revoked_user() == Some(user_id)).count()
+        self.lock().iter().filter(|call| call.effect.reached(user_id)).count()
     }
 
     /// What would have reached somebody whom no honest client means.

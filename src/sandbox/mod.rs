@@ -17,6 +17,7 @@ pub mod okta;
 mod parameters;
 mod server;
 pub mod the_things_stack;
+pub mod slack;
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ pub use huawei::HuaweiSandbox;
 pub use mattermost::MattermostSandbox;
 pub use okta::OktaSandbox;
 pub use the_things_stack::TtsSandbox;
+pub use slack::SlackSandbox;
 
 use crate::clock::Clock;
 use server::{Bound, Listener};

@@ -9,19 +9,11 @@ pub(super) struct Parameters(Vec<(String, String)>);
 impl Parameters {
     /// Fails with a sentence about the first thing that is wrong.
     pub(super) fn parse(raw: &str, allowed: &[&str]) -> Result<Self, String> {
-        let mut pairs: Vec<(String, String)> = Vec::new();
-        for pair in raw.split('&').filter(|_| !raw.is_empty()) {
-            let (name, value) = pair.split_once('=').ok_or_else(|| format!("{pair}: a value is missing"))?;
-            let (name, value) = (decoded(name)?, decoded(value)?);
-            if !allowed.contains(&name.as_str()) {
-                return Err(format!("{name}: unknown parameter"));
-            }
-            if pairs.iter().any(|(known, _)| *known == name) {
-                return Err(format!("{name}: occurs twice"));
-            }
-            pairs.push((name, value));
+        let pairs = pairs(raw)?;
+        match pairs.iter().find(|(name, _)| !allowed.contains(&name.as_str())) {
+            Some((name, _)) => Err(format!("{name}: unknown parameter")),
+            None => Ok(Self(pairs)),
         }
-        Ok(Self(pairs))
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
@@ -37,6 +29,20 @@ impl Parameters {
             Some(_) => None,
         }
     }
+}
+
+/// Decoded pairs of any names, each at most once. Fails with a sentence about the first thing that is wrong.
+pub(super) fn pairs(raw: &str) -> Result<Vec<(String, String)>, String> {
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    for pair in raw.split('&').filter(|_| !raw.is_empty()) {
+        let (name, value) = pair.split_once('=').ok_or_else(|| format!("{pair}: a value is missing"))?;
+        let (name, value) = (decoded(name)?, decoded(value)?);
+        if pairs.iter().any(|(known, _)| *known == name) {
+            return Err(format!("{name}: occurs twice"));
+        }
+        pairs.push((name, value));
+    }
+    Ok(pairs)
 }
 
 fn decoded(raw: &str) -> Result<String, String> {

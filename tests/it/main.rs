@@ -14,6 +14,7 @@ mod sandbox_huawei;
 mod sandbox_mattermost;
 mod sandbox_okta;
 mod sandbox_tts;
+mod sandbox_slack;
 mod schemas;
 mod service;
 mod store_contract;
