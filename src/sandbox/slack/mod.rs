@@ -9,6 +9,7 @@ mod auth;
 mod disturb;
 mod exchange;
 mod identity;
+mod jobs;
 mod listing;
 mod operation;
 mod person;
@@ -38,8 +39,9 @@ use super::ledger::{Call, Ledger};
 use super::server::{Bound, Listener};
 use crate::clock::Clock;
 use exchange::State;
+use jobs::Reach;
 use session::Session;
-use world::{Reach, World};
+use world::World;
 
 /// The stand-in of one Enterprise organization, which starts with two workspaces. Clones are handles to the same one. A
 /// person is named by id, user name or e-mail address.

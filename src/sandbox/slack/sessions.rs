@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use super::super::ledger::Effect;
 use super::exchange::{Context, Reply};
+use super::jobs::{Job, Reach};
 use super::person::Role;
 use super::refusal::Refusal;
 use super::session::{Device, Session};
-use super::world::{Job, Reach};
 
 /// `admin.users.session.reset`. Succeeds as well for somebody without sessions (not documented).
 pub(super) fn reset(context: &mut Context<'_>) -> Result<Reply, Refusal> {
@@ -86,7 +86,7 @@ fn split_failing(context: &Context<'_>, named: Vec<String>) -> (Vec<String>, ser
 fn start(context: &mut Context<'_>, user_id: &str, reach: Reach) {
     let due = context.now + context.world.switches.reset_delay;
     let signs_in_again = context.signs_in_again();
-    context.world.enqueue(Job { user_id: user_id.to_owned(), reach, due, signs_in_again });
+    context.world.jobs.push(Job { user_id: user_id.to_owned(), reach, due, signs_in_again });
 }
 
 /// `admin.users.session.invalidate`. Old documents demand the team and know no user, new ones demand the user and can do

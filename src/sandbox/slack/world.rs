@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::{SignedDuration, Timestamp};
 
 use super::auth::Token;
+use super::jobs::{Job, Reach};
 use super::person::{Person, Team, fresh_id};
 use super::quota::Quota;
 use super::refusal::ThrottleForm;
@@ -35,7 +36,7 @@ pub(super) struct World {
     /// Session id to number.
     numbers: HashMap<i64, u64>,
     next_number: u64,
-    jobs: Vec<Job>,
+    pub(super) jobs: Vec<Job>,
 }
 
 /// A person and what they hold.
@@ -63,23 +64,6 @@ pub(super) struct Switches {
     pub(super) withhold_workspaces: bool,
     pub(super) refuse_org_lookups: bool,
     pub(super) is_business_plan: bool,
-}
-
-/// Which of a user's sessions a reset means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
-    All,
-    Only(Device),
-}
-
-/// A reset that was started and takes effect later.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) user_id: String,
-    pub(super) reach: Reach,
-    pub(super) due: Timestamp,
-    /// The person signs in again at once.
-    pub(super) signs_in_again: bool,
 }
 
 /// Where a listing goes on, and what it lists.
@@ -111,7 +95,8 @@ impl World {
             next_number: 1,
             jobs: Vec::new(),
         };
-        ["Engineering", "Sales"].map(|name| world.add_team(name));
+        world.add_team("Engineering");
+        world.add_team("Sales");
         world
     }
 
@@ -232,7 +217,7 @@ impl World {
     fn drop_all(&mut self, user_id: &str, before: Vec<Session>, ended: &[Session]) {
         ended.iter().for_each(|session| self.forget(session.number));
         if let Some(user) = self.users.get_mut(user_id) {
-            ended.iter().for_each(|session| drop(user.sessions.remove(&session.number)));
+            user.sessions.retain(|number| !ended.iter().any(|session| session.number == *number));
             user.before = Some(before);
         }
     }
@@ -240,40 +225,6 @@ impl World {
     fn forget(&mut self, number: u64) {
         if let Some(session) = self.sessions.remove(&number) {
             self.numbers.remove(&session.id);
-        }
-    }
-
-    /// Takes effect when `settle` finds it due.
-    pub(super) fn enqueue(&mut self, job: Job) {
-        self.jobs.push(job);
-    }
-
-    /// Carries out the resets that are due, each as of the moment at which it was.
-    pub(super) fn settle(&mut self, now: Timestamp) {
-        let (due, later) = std::mem::take(&mut self.jobs).into_iter().partition(|job| job.due <= now);
-        self.jobs = later;
-        let due: Vec<Job> = due;
-        for job in due {
-            let ended = self.end(&job.user_id, job.reach, job.due, usize::MAX);
-            if job.signs_in_again {
-                self.sign_in_again(&ended, job.due);
-            }
-        }
-    }
-
-    /// Whoever lost a session opens one like it.
-    pub(super) fn sign_in_again(&mut self, ended: &[Session], at: Timestamp) {
-        if let Some(session) = ended.first() {
-            self.open_session(&session.user_id, &session.team_id, session.device, at);
-        }
-    }
-}
-
-impl Reach {
-    fn means(self, device: Device) -> bool {
-        match self {
-            Self::All => true,
-            Self::Only(only) => only == device,
         }
     }
 }
