@@ -32,23 +32,24 @@ pub(super) struct Job {
 }
 
 impl World {
-    /// Carries out the resets that are due. Each ends what there was when it was due, not what came later.
+    /// Carries out the resets that are due. Whoever reads or changes the world calls this first, so that a reset ends
+    /// what there was when it was due and not what came later.
     pub(super) fn settle(&mut self, now: Timestamp) {
         let (due, later): (Vec<Job>, Vec<Job>) =
             std::mem::take(&mut self.jobs).into_iter().partition(|job| job.due <= now);
         self.jobs = later;
         for job in due {
-            let ended = self.end(&job.user_id, job.reach, job.due, usize::MAX);
+            let ended = self.end(&job.user_id, job.reach, usize::MAX);
             if job.signs_in_again {
-                self.sign_in_again(&ended, job.due);
+                self.sign_in_again(&ended);
             }
         }
     }
 
     /// Whoever lost a session opens one like it.
-    pub(super) fn sign_in_again(&mut self, ended: &[Session], at: Timestamp) {
+    pub(super) fn sign_in_again(&mut self, ended: &[Session]) {
         if let Some(session) = ended.first() {
-            self.open_session(&session.user_id, &session.team_id, session.device, at);
+            self.open_session(&session.user_id, &session.team_id, session.device);
         }
     }
 }

@@ -117,12 +117,12 @@ impl SlackSandbox {
 
     /// Deactivates a person, who loses all sessions by it.
     pub fn deactivate(&self, name: &str) {
-        let (mut world, now) = self.state.settled();
+        let (mut world, _) = self.state.settled();
         let id = world.id_of(name);
         if let Some(user) = world.user_mut(&id) {
             user.person.is_deleted = true;
         }
-        world.end(&id, Reach::All, now, usize::MAX);
+        world.end(&id, Reach::All, usize::MAX);
     }
 
     /// Opens a web session in the person's first workspace and returns its id.
@@ -139,9 +139,9 @@ impl SlackSandbox {
     /// # Panics
     /// When nobody has this name or there is no such workspace: a mistake in the set-up of a test.
     pub fn sign_in_to(&self, name: &str, team_id: &str, device: Device) -> String {
-        let (mut world, now) = self.state.settled();
+        let (mut world, _) = self.state.settled();
         let user_id = world.id_of(name);
-        let id = world.open_session(&user_id, team_id, device, now);
+        let id = world.open_session(&user_id, team_id, device);
         id.unwrap_or_else(|| panic!("{name} cannot sign in to {team_id}: one of them is unknown")).to_string()
     }
 

@@ -1,7 +1,6 @@
 //! A session: of one user, in one workspace, on one device.
 
 use aws_lc_rs::rand;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -24,7 +23,6 @@ pub(super) struct Session {
     /// A workspace, or the organization itself (`E…`).
     pub(super) team_id: String,
     pub(super) device: Device,
-    pub(super) opened_at: Timestamp,
     pub(super) has_expired: bool,
     /// The client changed since: version or address.
     pub(super) has_changed: bool,

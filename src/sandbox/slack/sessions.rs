@@ -26,16 +26,16 @@ pub(super) fn reset(context: &mut Context<'_>) -> Result<Reply, Refusal> {
         start(context, &user_id, reach);
         return Ok(Reply::done(Effect::Enqueued { user_id }));
     }
-    let ended = context.world.end(&user_id, reach, context.now, usize::MAX);
+    let ended = context.world.end(&user_id, reach, usize::MAX);
     if context.signs_in_again() {
-        context.world.sign_in_again(&ended, context.now);
+        context.world.sign_in_again(&ended);
     }
     Ok(Reply::done(ended_effect(user_id, reach, ended.len())))
 }
 
 fn reset_half(context: &mut Context<'_>, user_id: &str, reach: Reach) -> Effect {
     let half = context.world.sessions_of(user_id).count().div_ceil(2);
-    let sessions = context.world.end(user_id, reach, context.now, half).len();
+    let sessions = context.world.end(user_id, reach, half).len();
     Effect::SessionsRevoked { user_id: user_id.to_owned(), sessions }
 }
 
@@ -110,7 +110,7 @@ pub(super) fn invalidate(context: &mut Context<'_>) -> Result<Reply, Refusal> {
     }
     context.world.end_one(&session);
     if context.signs_in_again() {
-        context.world.sign_in_again(std::slice::from_ref(&session), context.now);
+        context.world.sign_in_again(std::slice::from_ref(&session));
     }
     let effect = Effect::SessionRevoked { user_id, session_id: session_id.to_string() };
     Ok(match context.partial() {

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::auth::Token;
 use super::jobs::{Job, Reach};
@@ -157,7 +157,7 @@ impl World {
     }
 
     /// The id of the new session; `None` when there is no such user or team.
-    pub(super) fn open_session(&mut self, user_id: &str, team_id: &str, device: Device, at: Timestamp) -> Option<i64> {
+    pub(super) fn open_session(&mut self, user_id: &str, team_id: &str, device: Device) -> Option<i64> {
         let is_known_team = self.has_team(team_id);
         let user = self.users.get_mut(user_id).filter(|_| is_known_team)?;
         let (number, id) = (self.next_number, session::fresh_id());
@@ -166,9 +166,7 @@ impl World {
         self.numbers.insert(id, number);
         let (user_id, team_id) = (user_id.to_owned(), team_id.to_owned());
         let (has_expired, has_changed) = (false, false);
-        let opened_at = at;
-        self.sessions
-            .insert(number, Session { number, id, user_id, team_id, device, opened_at, has_expired, has_changed });
+        self.sessions.insert(number, Session { number, id, user_id, team_id, device, has_expired, has_changed });
         Some(id)
     }
 
@@ -199,10 +197,10 @@ impl World {
         }
     }
 
-    /// Ends what `reach` means among the sessions that began by `until`, at most this many; those that were alive.
-    pub(super) fn end(&mut self, user_id: &str, reach: Reach, until: Timestamp, most: usize) -> Vec<Session> {
+    /// Ends at most this many of the sessions that `reach` means; those that were alive.
+    pub(super) fn end(&mut self, user_id: &str, reach: Reach, most: usize) -> Vec<Session> {
         let before: Vec<Session> = self.sessions_of(user_id).cloned().collect();
-        let meant = before.iter().filter(|session| reach.means(session.device) && session.opened_at <= until);
+        let meant = before.iter().filter(|session| reach.means(session.device));
         let ended: Vec<Session> = meant.take(most).cloned().collect();
         self.drop_all(user_id, before, &ended);
         ended.into_iter().filter(|session| !session.has_expired).collect()

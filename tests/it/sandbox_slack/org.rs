@@ -21,6 +21,9 @@ pub(super) const BULK: &str = "admin.users.session.resetBulk";
 pub(super) const INVALIDATE: &str = "admin.users.session.invalidate";
 pub(super) const LIST: &str = "admin.users.session.list";
 
+/// Names and values, of a form or of headers.
+pub(super) type Fields<'a> = Vec<(&'a str, &'a str)>;
+
 /// An organization with an admin, who owns the token, the primary owner, a bot, and Ana, who is signed in on the web and
 /// on her phone in one workspace, and on the web in another.
 pub(super) struct Org {

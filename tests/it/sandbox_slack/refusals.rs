@@ -37,7 +37,7 @@ async fn wrong_calls_fail_under_200_with_the_code_of_their_fault() {
     let elsewhere = org.slack.session_ids_in("ana", &org.teams[1]).remove(0);
     let both = format!("{},{}", org.ana, org.owner);
     let [team, other] = &org.teams;
-    let table: Vec<(&str, Vec<(&str, &str)>, &str)> = vec![
+    let table: Vec<(&str, Fields<'_>, &str)> = vec![
         (RESET, vec![("user_id", "W000000000")], "user_not_found"),
         (RESET, vec![("user_id", "ana")], "user_not_found"),
         (RESET, vec![("user_id", "Ana.Silva@example.com")], "user_not_found"),
@@ -99,7 +99,7 @@ async fn what_reaches_too_far_looks_done_is_not_and_is_noticed() {
     let org = Org::start().await;
     org.slack.add_person(Person::new("ben@example.com"));
     let bens = org.slack.sign_in("ben");
-    let calls: Vec<(&str, Vec<(&str, &str)>, &str)> = vec![
+    let calls: Vec<(&str, Fields<'_>, &str)> = vec![
         ("auth.revoke", vec![], "ok"),
         ("apps.uninstall", vec![("client_id", "1.2"), ("client_secret", "s")], "ok"),
         ("admin.users.remove", vec![("team_id", &org.teams[0]), ("user_id", &org.ana)], "ok"),

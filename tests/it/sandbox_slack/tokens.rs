@@ -10,7 +10,7 @@ use super::org::*;
 #[tokio::test]
 async fn a_token_stands_in_the_header_or_the_form_once_and_exactly() {
     let org = Org::start().await;
-    let table: Vec<(Vec<(&str, &str)>, String, &str)> = vec![
+    let table: Vec<(Fields<'_>, String, &str)> = vec![
         (vec![FORM], String::new(), "not_authed"),
         (vec![FORM], "token=".into(), "not_authed"),
         (vec![FORM], format!("token={TOKEN}"), "ok"),

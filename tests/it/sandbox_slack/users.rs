@@ -70,6 +70,7 @@ async fn people_without_a_workspace_land_in_the_first_and_replacing_one_ends_wha
     let third = org.slack.add_team("Support");
     org.slack.add_person(Person::new("ana.new@example.com").id(&org.ana).team(&third));
     assert_eq!((org.slack.sessions_of(&org.ana), org.slack.people().len()), (0, 4));
+    assert_eq!(org.form("admin.users.session.list", &[]).await.code(), "no_active_sessions");
     assert_eq!(org.form(FIND, &[("email", "ana.silva@example.com")]).await.code(), "users_not_found");
     org.slack.sign_in("ana.new");
     assert_eq!(org.slack.session_ids_in(&org.ana, &third).len(), 1);
