@@ -16,8 +16,8 @@ pub mod mattermost;
 pub mod okta;
 mod parameters;
 mod server;
-pub mod the_things_stack;
 pub mod slack;
+pub mod the_things_stack;
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,8 +26,8 @@ use std::sync::Arc;
 pub use huawei::HuaweiSandbox;
 pub use mattermost::MattermostSandbox;
 pub use okta::OktaSandbox;
-pub use the_things_stack::TtsSandbox;
 pub use slack::SlackSandbox;
+pub use the_things_stack::TtsSandbox;
 
 use crate::clock::Clock;
 use server::{Bound, Listener};
