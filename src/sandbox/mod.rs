@@ -30,6 +30,7 @@ pub use slack::SlackSandbox;
 pub use the_things_stack::TtsSandbox;
 
 use crate::clock::Clock;
+use control::Control;
 use server::{Bound, Listener};
 
 /// Every provider's stand-in, each on its own port, and the control API that sets them up. Dropping it stops them.
@@ -37,24 +38,58 @@ use server::{Bound, Listener};
 pub struct Sandbox {
     control: Listener,
     okta: OktaSandbox,
+    slack: SlackSandbox,
+    mattermost: MattermostSandbox,
+    huawei: HuaweiSandbox,
+    things: TtsSandbox,
 }
 
 impl Sandbox {
-    /// Listens on `addr` for the control API and on the port after it for Okta; with port 0 each gets any free port.
+    /// Listens on `addr` for the control API and on the ports after it for Okta, Slack, Mattermost, Huawei Cloud and The
+    /// Things Stack; with port 0 each gets any free port.
     ///
     /// # Errors
     /// When a port cannot be bound.
     pub async fn start(addr: SocketAddr, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let control = Bound::to(addr).await?;
-        let okta = OktaSandbox::start(after(addr, 1), clock).await?;
-        let control = control.serve(control::Control::new(okta.clone()));
-        Ok(Self { control, okta })
+        let okta = OktaSandbox::start(after(addr, 1), Arc::clone(&clock)).await?;
+        let slack = SlackSandbox::start(after(addr, 2), Arc::clone(&clock)).await?;
+        let mattermost = MattermostSandbox::start(after(addr, 3), Arc::clone(&clock)).await?;
+        let huawei = HuaweiSandbox::start(after(addr, 4), Arc::clone(&clock)).await?;
+        let things = TtsSandbox::start(after(addr, 5), clock).await?;
+        let api = Control::new(okta.clone(), slack.clone(), mattermost.clone(), huawei.clone(), things.clone());
+        let control = control.serve(api);
+        Ok(Self { control, okta, slack, mattermost, huawei, things })
     }
 
     /// The stand-in of Okta.
     #[must_use]
     pub fn okta(&self) -> &OktaSandbox {
         &self.okta
+    }
+
+    /// The stand-in of Slack.
+    #[must_use]
+    pub fn slack(&self) -> &SlackSandbox {
+        &self.slack
+    }
+
+    /// The stand-in of Mattermost.
+    #[must_use]
+    pub fn mattermost(&self) -> &MattermostSandbox {
+        &self.mattermost
+    }
+
+    /// The stand-in of Huawei Cloud IAM Identity Center.
+    #[must_use]
+    pub fn huawei(&self) -> &HuaweiSandbox {
+        &self.huawei
+    }
+
+    /// The stand-in of The Things Stack.
+    #[must_use]
+    pub fn things(&self) -> &TtsSandbox {
+        &self.things
     }
 
     /// Base URL of the control API (`/_sandbox/...`), which is not part of any provider.
@@ -67,6 +102,10 @@ impl Sandbox {
     pub async fn shutdown(&self) {
         self.control.shutdown().await;
         self.okta.shutdown().await;
+        self.slack.shutdown().await;
+        self.mattermost.shutdown().await;
+        self.huawei.shutdown().await;
+        self.things.shutdown().await;
     }
 }
 
@@ -74,6 +113,10 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         self.control.stop();
         self.okta.stop();
+        self.slack.stop();
+        self.mattermost.stop();
+        self.huawei.stop();
+        self.things.stop();
     }
 }
 
