@@ -6,7 +6,7 @@ use axum::extract::State;
 use super::AdminState;
 use super::fault::Fault;
 use super::guard::Caller;
-use super::params::{NoParameters, Parameters, Segment, no_such};
+use super::params::{CURSOR, LIMIT, NoParameters, Parameters, Segment, no_such};
 use crate::domain::AlertId;
 use crate::store::{AlertView, Page, Receipt};
 
@@ -14,7 +14,7 @@ pub(super) async fn list(
     State(state): State<AdminState>,
     parameters: Parameters,
 ) -> Result<Json<Page<AlertView>>, Fault> {
-    let parameters = parameters.only(&["cursor", "limit"])?;
+    let parameters = parameters.only(&[CURSOR, LIMIT])?;
     Ok(Json(state.operations.alerts(parameters.cursor("cursor")?, parameters.limit()?).await?))
 }
 

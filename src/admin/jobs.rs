@@ -9,12 +9,25 @@ use super::AdminState;
 use super::body::Body;
 use super::fault::Fault;
 use super::guard::Caller;
-use super::params::{NoParameters, Parameters, Segment, no_such};
-use crate::domain::{JobId, check_identifier};
+use super::params::{CURSOR, Kind, LIMIT, NoParameters, Parameter, Parameters, Segment, no_such, text};
+use crate::domain::{JobId, JobState, check_identifier};
 use crate::store::{JobDetail, JobFilter, JobView, Page};
 
 /// Reasons go into the audit record, where people read them.
 const LONGEST_REASON_CHARS: usize = 500;
+
+/// What the listing takes.
+pub(super) const LISTED: &[Parameter] = &[
+    Parameter { name: "state", about: "In this state, as shown.", kind: Kind::Word(states) },
+    text("provider", "At this provider."),
+    text("subject", "With this e-mail, user name or id, in the alert or as resolved."),
+    CURSOR,
+    LIMIT,
+];
+
+fn states() -> Vec<&'static str> {
+    JobState::ALL.iter().map(|state| state.as_str()).collect()
+}
 
 /// Why an operator does something.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -58,7 +71,7 @@ pub(super) async fn list(
     State(state): State<AdminState>,
     parameters: Parameters,
 ) -> Result<Json<Page<JobView>>, Fault> {
-    let parameters = parameters.only(&["state", "provider", "subject", "cursor", "limit"])?;
+    let parameters = parameters.only(LISTED)?;
     let filter = JobFilter {
         state: parameters.parsed("state")?,
         provider: parameters.parsed("provider")?,

@@ -39,14 +39,61 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
     }
 }
 
+/// A parameter that a route takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Parameter {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// What it is for.
+    pub(super) about: &'static str,
+    /// What it may be.
+    pub(super) kind: Kind,
+}
+
+/// What a parameter may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    /// Any text that is not empty.
+    Text,
+    /// A whole number.
+    Number {
+        /// The smallest.
+        least: i64,
+        /// The largest.
+        most: i64,
+    },
+    /// One of these.
+    Word(fn() -> Vec<&'static str>),
+}
+
+/// Where the part before ended.
+pub(super) const CURSOR: Parameter = after("cursor");
+
+/// How many items at most.
+pub(super) const LIMIT: Parameter = Parameter {
+    name: "limit",
+    about: "At most so many items. Default: 100.",
+    kind: Kind::Number { least: 1, most: LARGEST_LIMIT as i64 },
+};
+
+/// A cursor under this name.
+pub(super) const fn after(name: &'static str) -> Parameter {
+    Parameter { name, about: "`next_cursor` of the part before.", kind: Kind::Number { least: 0, most: i64::MAX } }
+}
+
+/// A parameter that is any text.
+pub(super) const fn text(name: &'static str, about: &'static str) -> Parameter {
+    Parameter { name, about, kind: Kind::Text }
+}
+
 /// The parameters behind the `?`.
 pub(super) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
     /// Refuses parameters that are not among `known`, given twice, or empty: nothing that was asked for is ignored.
-    pub(super) fn only(self, known: &[&str]) -> Result<Self, Fault> {
+    pub(super) fn only(self, known: &[Parameter]) -> Result<Self, Fault> {
         for (position, (name, value)) in self.0.iter().enumerate() {
-            if !known.contains(&name.as_str()) {
+            if !known.iter().any(|known| known.name == name) {
                 return Err(Fault::Malformed(format!("{name:?} is no parameter here; {}", those(known))));
             }
             if self.0[..position].iter().any(|(earlier, _)| earlier == name) {
@@ -86,10 +133,11 @@ impl Parameters {
     }
 }
 
-fn those(known: &[&str]) -> String {
-    match known {
+fn those(known: &[Parameter]) -> String {
+    let names: Vec<&str> = known.iter().map(|known| known.name).collect();
+    match names.as_slice() {
         [] => "there are none".to_owned(),
-        _ => format!("there are {}", known.join(", ")),
+        _ => format!("there are {}", names.join(", ")),
     }
 }
 

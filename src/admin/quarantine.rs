@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::AdminState;
 use super::fault::Fault;
 use super::guard::Caller;
-use super::params::{NoParameters, Parameters, Segment, no_such};
+use super::params::{CURSOR, LIMIT, NoParameters, Parameters, Segment, no_such};
 use crate::store::{DeliveryStatus, Page, QuarantineView, Receipt, StoredDelivery};
 
 /// A delivery in quarantine with all that it holds.
@@ -50,7 +50,7 @@ pub(super) async fn list(
     State(state): State<AdminState>,
     parameters: Parameters,
 ) -> Result<Json<Page<QuarantineView>>, Fault> {
-    let parameters = parameters.only(&["cursor", "limit"])?;
+    let parameters = parameters.only(&[CURSOR, LIMIT])?;
     Ok(Json(state.operations.quarantine(parameters.cursor("cursor")?, parameters.limit()?).await?))
 }
 

@@ -13,7 +13,7 @@ use super::body::Body;
 use super::fault::Fault;
 use super::guard::Caller;
 use super::jobs::Reason;
-use super::params::NoParameters;
+use super::params::{NoParameters, Parameter, text};
 use crate::domain::{AlertSubject, ProviderName, ScopeKind, SessionRef, Severity, check_identifier};
 use crate::ingest::Order;
 use crate::policy::RevokeSettings;
@@ -21,6 +21,10 @@ use crate::store::{Admitted, Receipt};
 
 /// The header of `draft-ietf-httpapi-idempotency-key-header`.
 const KEY: &str = "idempotency-key";
+
+/// What the route reads of the headers.
+pub(super) const HEADERS: &[Parameter] =
+    &[text("Idempotency-Key", "The same for repeats of one request: 1 to 128 visible ASCII characters.")];
 
 /// Longer than any UUID or request id.
 const LONGEST_KEY_CHARS: usize = 128;

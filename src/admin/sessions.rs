@@ -7,13 +7,26 @@ use serde::{Deserialize, Serialize};
 
 use super::AdminState;
 use super::fault::Fault;
-use super::params::{Parameters, Segment};
+use super::params::{Kind, Parameter, Parameters, Segment, text};
 use crate::domain::{Account, Session, Subject, check_identifier};
 use crate::provider::{ListParameter, ListQuery, ProviderError, ProviderKind};
 
 /// The ways to page through a listing.
 const PAGING: [ListParameter; 4] =
     [ListParameter::Order, ListParameter::Limit, ListParameter::Page, ListParameter::Cursor];
+
+/// What the listing takes.
+pub(super) const LISTED: &[Parameter] = &[
+    text("id", "The account's id there. Exactly one of `id`, `email` and `username` is given."),
+    text("email", "The e-mail address."),
+    text("username", "The user name."),
+    text("order", "In which order, in the provider's words, where it has any."),
+    Parameter { name: "limit", about: "At most so many, where the provider pages.", kind: WHOLE },
+    Parameter { name: "page", about: "Which page, from 1, where the provider counts them.", kind: WHOLE },
+    text("cursor", "`next_cursor` of the part before, where the provider has cursors."),
+];
+
+const WHOLE: Kind = Kind::Number { least: 1, most: u32::MAX as i64 };
 
 /// A part of a person's sessions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -37,7 +50,7 @@ pub(super) async fn list(
 ) -> Result<Json<SessionListing>, Fault> {
     let (name, info) = state.provider(&name)?;
     let configured = state.clients.get(&name).ok_or_else(|| super::params::no_such("provider", &name))?;
-    let parameters = parameters.only(&["id", "email", "username", "order", "limit", "page", "cursor"])?;
+    let parameters = parameters.only(LISTED)?;
     let (subject, query) = (subject(&parameters)?, query(&parameters, info.kind)?);
     let provider = configured.provider.as_ref();
     let account = provider.resolve(&subject).await.map_err(asked)?;

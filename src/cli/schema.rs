@@ -1,10 +1,11 @@
-//! `sever schema`: the JSON schemas, from the types themselves.
+//! `sever schema`: the JSON schemas and the description of the operator API, from the types themselves.
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use schemars::Schema;
 
 use super::{Outcome, out};
+use crate::admin::openapi;
 use crate::config::Config;
 use crate::decode;
 
@@ -21,14 +22,17 @@ enum Name {
     Alert,
     /// sever.yaml
     Config,
+    /// The operator API, as an OpenAPI 3.1 document
+    Openapi,
 }
 
 pub(super) fn run(args: SchemaArgs) -> Outcome {
-    let schema = match args.name {
-        Name::Alert => decode::sever::schema(),
-        Name::Config => config_schema(),
+    let text = match args.name {
+        Name::Alert => serde_json::to_string_pretty(&decode::sever::schema()),
+        Name::Config => serde_json::to_string_pretty(&config_schema()),
+        Name::Openapi => serde_json::to_string_pretty(&openapi()),
     };
-    out(&serde_json::to_string_pretty(&schema).context("the schema cannot be written")?);
+    out(&text.context("the schema cannot be written")?);
     Ok(())
 }
 

@@ -4,6 +4,7 @@ mod changes;
 mod doors;
 mod logs;
 mod looks;
+mod openapi;
 mod replays;
 mod revocations;
 mod sessions;

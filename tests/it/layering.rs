@@ -38,6 +38,8 @@ const STAGES: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            // A document.
+            "admin::openapi",
             "app",
             "clock",
             "config",
