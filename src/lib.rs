@@ -15,6 +15,7 @@ pub mod clock;
 pub mod config;
 pub mod decode;
 pub mod domain;
+pub mod expression;
 pub mod ingest;
 pub mod lifecycle;
 pub mod listener;

@@ -3,24 +3,16 @@
 //! The top-level `&&` chain is kept apart, so that the part that was false can be named. Evaluating it part by part is
 //! CEL's own meaning of `&&`: any false part decides, else the first error, else it is true.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators};
+use cel::Context;
+use cel::common::ast::{CallExpr, Expr, IdedExpr, SourceInfo, operators};
 use cel::common::types::CelBool;
-use cel::{Context, Value};
 
-use super::check::{Reads, check, located};
-use super::facts::{Facts, Time};
-use super::language;
+use super::facts::Facts;
+use super::language::dialect;
+use crate::expression::{Checked, Kind, Time, Work, evaluate, guarded, shortened, to_json};
 
-const LONGEST_SOURCE_BYTES: usize = 4096;
-
-/// The parser recurses before anyone can count the levels. What it makes of the longest source fits in here; what passes
-/// the checks afterwards is shallow enough for any stack.
-const COMPILER_STACK_BYTES: usize = 64 << 20;
-
-/// Evaluation errors quote values of the alert, which may be long.
-const LONGEST_MESSAGE_CHARS: usize = 240;
+/// As much of a value as is looked at to show it.
+const SHOWN_BUDGET: usize = 1 << 20;
 
 /// Long enough for an e-mail address or a kind, short enough to stay on a line.
 const LONGEST_VALUE_CHARS: usize = 120;
@@ -29,7 +21,7 @@ const LONGEST_VALUE_CHARS: usize = 120;
 #[derive(Debug)]
 pub(super) struct Expression {
     parts: Vec<Part>,
-    reads: Option<Reads>,
+    work: Work,
 }
 
 /// One member of the `&&` chain.
@@ -55,37 +47,16 @@ pub(super) enum Evaluation {
 
 impl Expression {
     pub(super) fn compile(source: &str) -> Result<Self, Vec<String>> {
-        if source.len() > LONGEST_SOURCE_BYTES {
-            return Err(vec![format!("is longer than {LONGEST_SOURCE_BYTES} bytes")]);
-        }
-        let unreadable = || vec!["is not an expression that can be read".to_owned()];
-        std::thread::scope(|scope| {
-            let builder = std::thread::Builder::new().stack_size(COMPILER_STACK_BYTES);
-            let compiler = builder.spawn_scoped(scope, || Self::compile_here(source)).map_err(|_| unreadable())?;
-            compiler.join().map_err(|_| unreadable())?
-        })
-    }
-
-    fn compile_here(source: &str) -> Result<Self, Vec<String>> {
-        let program = language::env()
-            .compile(source)
-            .map_err(|errors| errors.errors.iter().map(|error| syntax_error(error, source)).collect::<Vec<_>>())?;
-        let findings = check(program.expression(), program.source_info());
-        if !findings.problems.is_empty() {
-            return Err(findings.problems);
-        }
-        let parts = parts(program.expression(), program.source_info());
-        Ok(Self { parts, reads: findings.reads })
+        let checked = Checked::new(source, dialect(), &[Kind::Bool], "a rule")?;
+        Ok(Self { parts: parts(&checked.node, &checked.source), work: checked.work })
     }
 
     /// Evaluates for one subject of one alert.
     pub(super) fn evaluate(&self, root: &Context<'static, 'static>, facts: &Facts<'_, '_>) -> Evaluation {
-        if let Some(reason) = self.reads.and_then(|reads| facts.alert.too_large(reads == Reads::InLoops)) {
+        if let Some(reason) = facts.alert.too_large(&self.work) {
             return Evaluation::Failed(reason);
         }
-        // The interpreter is not ours; a panic in it must not take an acknowledged delivery along.
-        let guarded = catch_unwind(AssertUnwindSafe(|| self.evaluate_parts(root, facts)));
-        guarded.unwrap_or_else(|_| Evaluation::Failed("the expression could not be evaluated".to_owned()))
+        guarded(|| Ok(self.evaluate_parts(root, facts))).unwrap_or_else(Evaluation::Failed)
     }
 
     fn evaluate_parts(&self, root: &Context<'_, '_>, facts: &Facts<'_, '_>) -> Evaluation {
@@ -110,8 +81,7 @@ impl Expression {
 
 impl Part {
     fn evaluate(&self, context: &Context<'_, '_>) -> Result<bool, String> {
-        let value = Value::resolve_val(&self.node, context)
-            .map_err(|error| shortened(&error.to_string(), LONGEST_MESSAGE_CHARS))?;
+        let value = evaluate(&self.node, context)?;
         let truth = value.downcast_ref::<CelBool>().map(|truth| *truth.inner());
         truth.ok_or_else(|| format!("{:?} gives {}, and neither true nor false", self.text, value.get_type().name()))
     }
@@ -122,39 +92,19 @@ impl Part {
             let root: &Context<'_, '_> = root;
             let mut context = root.new_inner_scope();
             context.set_variable_resolver(facts);
-            self.fields.iter().map(|(name, node)| (name.clone(), shown(node, &context))).collect()
+            Ok(self.fields.iter().map(|(name, node)| (name.clone(), shown(node, &context))).collect())
         };
-        catch_unwind(AssertUnwindSafe(show)).unwrap_or_default()
+        guarded(show).unwrap_or_default()
     }
 }
 
 fn shown(node: &IdedExpr, context: &Context<'_, '_>) -> String {
-    let Ok(value) = Value::resolve_val(node, context) else { return "(absent)".to_owned() };
+    let Ok(value) = evaluate(node, context) else { return "(absent)".to_owned() };
     if let Some(Time(time)) = value.downcast_ref::<Time>() {
         return time.to_string();
     }
-    let json = Value::try_from(value.as_ref()).ok().and_then(|value| value.json().ok());
-    json.map_or_else(|| "(not shown)".to_owned(), |json| shortened(&json.to_string(), LONGEST_VALUE_CHARS))
-}
-
-fn shortened(text: &str, longest: usize) -> String {
-    match text.char_indices().nth(longest) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
-/// Whether the regular expression engine takes `pattern`: asked at load, so that no alert is the first to find out.
-pub(super) fn try_pattern(pattern: &str) -> Result<(), String> {
-    let literal = |text: &str| IdedExpr { id: 0, expr: Expr::Literal(LiteralValue::String(text.to_owned().into())) };
-    let call = CallExpr { func_name: "matches".to_owned(), target: None, args: vec![literal(""), literal(pattern)] };
-    let node = IdedExpr { id: 0, expr: Expr::Call(call) };
-    Value::resolve_val(&node, &language::root()).map(drop).map_err(|error| error.to_string())
-}
-
-fn syntax_error(error: &cel::ParseError, source: &str) -> String {
-    let [line, column] = [error.pos.0, error.pos.1].map(|number| usize::try_from(number).unwrap_or(1));
-    format!("{}: {}", located(source, line, column), shortened(error.msg.trim(), LONGEST_MESSAGE_CHARS))
+    let json = to_json(value.as_ref(), &mut SHOWN_BUDGET.clone());
+    json.map_or_else(|_| "(not shown)".to_owned(), |json| shortened(&json.to_string(), LONGEST_VALUE_CHARS))
 }
 
 /// Splits the `&&` chain at the root, in the order in which it is written.

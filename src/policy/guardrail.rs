@@ -10,8 +10,9 @@ use unicode_security::confusable_detection::skeleton;
 use wildmatch::WildMatchPattern;
 
 use super::settings::{GuardrailSettings, ProtectedSettings};
-use super::{KnownProviders, Problem, nearest};
+use super::{KnownProviders, Problem};
 use crate::domain::{Account, AlertSubject, ProviderName, Subject, fold};
+use crate::expression::nearest;
 
 /// `*` alone is special: NUL, which no identifier has, takes the place of the single-character wildcard.
 type Glob = WildMatchPattern<'*', '\0'>;

@@ -3,7 +3,6 @@
 //! Pure: the same alert and the same config give the same plan, apart from the jobs' fresh ids. A rule that cannot be
 //! evaluated is an error in the plan and never "no match", and it keeps no other rule from acting.
 
-mod check;
 mod explain;
 mod expression;
 mod facts;
@@ -14,8 +13,6 @@ mod rule;
 mod settings;
 
 use std::collections::BTreeMap;
-
-use cel::Context;
 
 pub use explain::{Explanation, PlannedJob, RuleTrace, Seen};
 pub use guardrail::{Guardrails, Verdict};
@@ -39,7 +36,6 @@ pub struct Policy {
     rules: Vec<Rule>,
     guardrails: Guardrails,
     dry_run: bool,
-    root: Context<'static, 'static>,
 }
 
 impl std::fmt::Debug for Policy {
@@ -60,7 +56,7 @@ impl Policy {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self { rules, guardrails, dry_run: settings.guardrails.dry_run, root: language::root() })
+        Ok(Self { rules, guardrails, dry_run: settings.guardrails.dry_run })
     }
 
     /// What stands above every rule; asked again about the account, once it was read.
@@ -103,7 +99,7 @@ impl Policy {
         let mut draft = Draft::new(&self.guardrails, alert, self.is_dry(alert, forced_dry_run));
         let mut traces = Vec::new();
         self.evaluate(source, alert, |met| {
-            traces.push(explain::trace(&self.root, &met));
+            traces.push(explain::trace(language::dialect().root(), &met));
             draft.add(&met);
         });
         Explanation::new(traces, draft.finish(&self.rules))
@@ -119,7 +115,7 @@ impl Policy {
         for (rule_position, rule) in self.rules.iter().enumerate() {
             for (subject_position, subject) in alert.subjects.iter().enumerate() {
                 let facts = Facts { alert: &alert_facts, subject };
-                let evaluation = rule.when.evaluate(&self.root, &facts);
+                let evaluation = rule.when.evaluate(language::dialect().root(), &facts);
                 visit(Met { rule, rule_position, subject, subject_position, facts: &facts, evaluation });
             }
         }
@@ -134,17 +130,6 @@ struct Met<'m, 'd> {
     subject_position: usize,
     facts: &'m Facts<'m, 'd>,
     evaluation: Evaluation,
-}
-
-/// Below this, a suggestion confuses more than it helps (Jaro-Winkler similarity, 0 to 1).
-const LEAST_SIMILARITY: f64 = 0.8;
-
-/// `; did you mean …?` if a known word is near.
-fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> String {
-    let scored = known.map(|known| (strsim::jaro_winkler(word, known), known));
-    let best = scored.max_by(|one, other| one.0.total_cmp(&other.0));
-    best.filter(|(score, _)| *score >= LEAST_SIMILARITY)
-        .map_or_else(String::new, |(_, known)| format!("; did you mean {known:?}?"))
 }
 
 #[cfg(test)]

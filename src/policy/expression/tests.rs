@@ -27,7 +27,7 @@ fn evaluate(source: &str, attributes: Json) -> Evaluation {
     let expression = Expression::compile(source).unwrap_or_else(|errors| panic!("{source}: {errors:?}"));
     let alert = alert(attributes);
     let facts = AlertFacts::new(&alert, "edr");
-    expression.evaluate(&language::root(), &Facts { alert: &facts, subject: &alert.subjects[0] })
+    expression.evaluate(&dialect().root(), &Facts { alert: &facts, subject: &alert.subjects[0] })
 }
 
 #[test]
@@ -68,7 +68,6 @@ fn slips_are_refused_with_their_column() {
         ("[1].filter(x, x > 0).exists(y, y == 1)", "may not be nested"),
         ("[1].exists(alert, alert == 1)", "would hide another"),
         ("(alert.attributes.a + alert.attributes.b).exists(x, x == 1)", "not over a sum of lists"),
-        ("size(alert.attributes.a.map(x, alert.attributes.b)) > 1", "may look at their own variable"),
         ("['a'].exists(x, x.matches('a'))", "too slow inside"),
         ("x.exists(x, x == 1)", "unknown variable \"x\""),
         ("Foo{a: 1} == 1", "makes a message"),
@@ -97,7 +96,7 @@ fn size_is_bounded() {
     }
     assert!(Expression::compile(&" ".repeat(5000)).expect_err("too long")[0].contains("longer than 4096"));
     for opening in ["(", "[", "!", "-", "{1:", "a(", "a[", "a?", "a?b:", "a.b(", "a||", "[1].all(x,"] {
-        let source = opening.repeat(LONGEST_SOURCE_BYTES / opening.len());
+        let source = opening.repeat(4096 / opening.len());
         assert!(Expression::compile(&source).is_err(), "{opening}");
     }
 }
@@ -137,13 +136,13 @@ fn the_part_that_was_false_is_named() {
     let alert = alert(json!({"ip": "y"}));
     let facts = AlertFacts::new(&alert, "edr");
     let facts = Facts { alert: &facts, subject: &alert.subjects[0] };
-    assert_eq!(expression.evaluate(&language::root(), &facts), Evaluation::NoMatch(1));
+    assert_eq!(expression.evaluate(&dialect().root(), &facts), Evaluation::NoMatch(1));
     let texts: Vec<&str> = expression.parts.iter().map(|part| part.text.as_str()).collect();
     assert_eq!(
         texts,
         ["alert.severity >= high", "(source == 'ü' || source == \"siem\")", "alert.attributes.ip == 'x'"]
     );
-    let values = expression.part(2).expect("the third").values(&language::root(), &facts);
+    let values = expression.part(2).expect("the third").values(&dialect().root(), &facts);
     assert_eq!(values, [("alert.attributes.ip".to_owned(), "\"y\"".to_owned())]);
 }
 
