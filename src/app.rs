@@ -77,9 +77,11 @@ impl App {
         let jobs: Arc<dyn JobStore> = store.clone();
         let operations: Arc<dyn Operations> = store.clone();
         let policy = Arc::new(loaded.policy);
+        let mut decoders = loaded.decoders;
         let sources = loaded.verifiers.into_iter().filter_map(|(name, verifier)| {
             let settings = loaded.config.sources.get(&name)?;
-            Some(SourceIntake::new(name, settings, verifier, Arc::clone(&clock)))
+            let decoder = decoders.remove(&name)?;
+            Some(SourceIntake::new(name, settings, verifier, decoder, Arc::clone(&clock)))
         });
         let intake = Arc::new(Intake::new(
             sources.collect(),

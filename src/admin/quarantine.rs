@@ -103,6 +103,7 @@ fn detail(stored: StoredDelivery) -> QuarantineDetail {
             source: stored.source,
             delivery_id: stored.delivery_id,
             reason: stored.reason.unwrap_or_default(),
+            elements: stored.elements,
             size_bytes,
             received_at: stored.received_at,
         },

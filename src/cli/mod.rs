@@ -7,6 +7,7 @@ mod approve;
 mod check;
 mod client;
 mod demo;
+mod formats;
 mod init;
 mod jobs;
 mod pause;
@@ -64,6 +65,9 @@ enum Command {
     /// Print a JSON schema
     #[command(after_help = "Example: sever schema config > config.schema.json")]
     Schema(schema::SchemaArgs),
+    /// List the formats of alerts, and print the mapping behind one
+    #[command(after_help = "Example: sever formats show grafana")]
+    Formats(formats::FormatsArgs),
     /// Tell what would happen to an alert, and why; sends nothing
     #[command(after_help = "Example: sever plan -c sever.yaml --source edr alert.json")]
     Plan(plan::PlanArgs),
@@ -153,6 +157,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Sandbox(args) => sandbox::run(args),
         Command::Schema(args) => schema::run(args),
+        Command::Formats(args) => formats::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Send(args) => send::run(&args),

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
+use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 
 use super::source::{Chosen, read_body};
 use super::text::{Sheet, moment, person, plain, plain_json};
 use super::{ConfigFile, Failure, Outcome, out};
+use crate::clock::{Clock, SystemClock};
 use crate::config::known_providers;
-use crate::decode::DecodeError;
+use crate::decode::{DecodeError, Decoder, Element, Fate, FieldTrace, Problem};
 use crate::domain::{Alert, AlertSubject, Severity, SourceName};
 use crate::policy::{Explanation, PlannedJob, Policy, PolicySettings, RuleTrace, Seen};
 
@@ -25,7 +27,10 @@ pub(super) struct PlanArgs {
     /// Print it as JSON
     #[arg(long)]
     json: bool,
-    /// The alert; - is standard input
+    /// A header of the delivery, where the mapping or a CloudEvents envelope looks at it; may be given again
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// The body, as the source would send it; - is standard input
     #[arg(value_name = "ALERT.json")]
     alert: PathBuf,
 }
@@ -35,6 +40,10 @@ pub(super) struct PlanArgs {
 struct Planned {
     source: SourceName,
     alerts: Vec<PlannedAlert>,
+    /// Elements that the mapping leaves out.
+    skipped: Vec<LeftOut>,
+    /// Elements that would be kept in quarantine.
+    quarantined: Vec<LeftOut>,
 }
 
 #[derive(Debug, Serialize)]
@@ -42,20 +51,62 @@ struct PlannedAlert {
     alert: Alert,
     #[serde(flatten)]
     explanation: Explanation,
+    #[serde(flatten)]
+    origin: Origin,
+}
+
+/// Which element it was, and what the mapping's fields gave.
+#[derive(Debug, Serialize)]
+struct Origin {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    element: Option<usize>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fields: Vec<FieldTrace>,
+}
+
+/// An element that makes no alert.
+#[derive(Debug, Serialize)]
+struct LeftOut {
+    #[serde(flatten)]
+    origin: Origin,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<Problem>,
 }
 
 pub(super) fn run(args: &PlanArgs) -> Outcome {
     let chosen = Chosen::read(&args.file, args.source.as_ref())?;
     let policy = policy(&chosen)?;
+    let decoder = decoder(&chosen)?;
     let body = read_body(&args.alert)?;
-    let alerts = chosen.source.format.parse(&body).map_err(|error| undecodable(args, &error))?;
-    let planned = plan(chosen, &policy, alerts);
+    let headers = args.headers.iter().cloned().collect();
+    let elements = decoder.explain(&body, &headers, SystemClock::new().now());
+    let planned = plan(chosen, &policy, elements.map_err(|error| undecodable(args, &error))?);
     if args.json {
         out(&plain_json(&serde_json::to_string_pretty(&planned).context("the plan cannot be written")?));
     } else {
         sheet(&planned).print();
     }
-    verdict(&planned)
+    // What is not one of several is all there is.
+    match planned.quarantined.iter().find(|bad| bad.origin.element.is_none()) {
+        Some(bad) => Err(undecodable(args, &DecodeError { problems: bad.problems.clone(), omitted: 0 })),
+        None => verdict(&planned),
+    }
+}
+
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("write NAME: VALUE")?;
+    let name = name.trim().parse::<HeaderName>().map_err(|error| error.to_string())?;
+    Ok((name, value.trim().parse::<HeaderValue>().map_err(|error| error.to_string())?))
+}
+
+fn decoder(chosen: &Chosen) -> Result<Decoder, Failure> {
+    let Chosen { document, name, source, .. } = chosen;
+    Decoder::new(source.format, source.alert.as_ref()).map_err(|found| {
+        let mut problems = document.problems();
+        let place = |(field, message)| document.problem(&format!("sources.{name}.{field}"), message);
+        problems.extend(found.into_iter().map(place));
+        Failure::Usage(anyhow!(problems))
+    })
 }
 
 /// The rules and guardrails alone: the providers' credentials need not be on this machine.
@@ -82,12 +133,21 @@ fn undecodable(args: &PlanArgs, error: &DecodeError) -> Failure {
     Failure::Usage(anyhow!(text))
 }
 
-fn plan(chosen: Chosen, policy: &Policy, alerts: Vec<Alert>) -> Planned {
-    let explain = |alert: Alert| {
-        let explanation = policy.explain(&chosen.name, &alert, chosen.source.dry_run);
-        PlannedAlert { alert, explanation }
-    };
-    Planned { alerts: alerts.into_iter().map(explain).collect(), source: chosen.name }
+fn plan(chosen: Chosen, policy: &Policy, elements: Vec<Element>) -> Planned {
+    let mut planned =
+        Planned { source: chosen.name, alerts: Vec::new(), skipped: Vec::new(), quarantined: Vec::new() };
+    for Element { position, fate, fields } in elements {
+        let origin = Origin { element: position, fields };
+        match fate {
+            Fate::Alert(alert) => {
+                let explanation = policy.explain(&planned.source, &alert, chosen.source.dry_run);
+                planned.alerts.push(PlannedAlert { alert: *alert, explanation, origin });
+            }
+            Fate::Skipped => planned.skipped.push(LeftOut { origin, problems: Vec::new() }),
+            Fate::Bad(error) => planned.quarantined.push(LeftOut { origin, problems: error.problems }),
+        }
+    }
+    planned
 }
 
 /// A rule that is neither true nor false is the config's fault, and its delivery would wait in quarantine.
@@ -95,8 +155,12 @@ fn verdict(planned: &Planned) -> Outcome {
     let errors = planned.alerts.iter().flat_map(|alert| &alert.explanation.errors);
     let mut rules: Vec<_> = errors.map(|error| format!("{:?}", error.rule)).collect();
     rules.dedup();
-    if rules.is_empty() {
+    if rules.is_empty() && planned.quarantined.is_empty() {
         return Ok(());
+    }
+    if rules.is_empty() {
+        let count = planned.quarantined.len();
+        return Err(Failure::Failed(anyhow!("{count} element(s) would go to quarantine; mend the mapping or the sender")));
     }
     let rules = rules.join(", ");
     Err(Failure::Failed(anyhow!("{rules} could not be evaluated: the delivery would go to quarantine; mend the rule")))
@@ -104,17 +168,43 @@ fn verdict(planned: &Planned) -> Outcome {
 
 fn sheet(planned: &Planned) -> Sheet {
     let mut sheet = Sheet::default();
-    for PlannedAlert { alert, explanation } in &planned.alerts {
+    for PlannedAlert { alert, explanation, origin } in &planned.alerts {
         describe(&mut sheet, alert, &planned.source);
+        mapped(&mut sheet, origin);
         for rule in &explanation.rules {
             traced(&mut sheet, rule, alert);
         }
         jobs(&mut sheet, explanation);
     }
+    for skipped in &planned.skipped {
+        sheet.line(format_args!("{} is left out, for skip_when is true", which(&skipped.origin)));
+        mapped(&mut sheet, &skipped.origin);
+    }
+    for bad in &planned.quarantined {
+        sheet.line(format_args!("{} would be kept in quarantine:", which(&bad.origin)));
+        bad.problems.iter().for_each(|problem| sheet.line(format_args!("  {problem}")));
+        mapped(&mut sheet, &bad.origin);
+    }
     if planned.alerts.is_empty() {
         sheet.line("There is no alert in it.");
     }
     sheet
+}
+
+fn which(origin: &Origin) -> String {
+    origin.element.map_or_else(|| "It".to_owned(), |element| format!("Element {element}"))
+}
+
+/// Each field with the expression that it came from.
+fn mapped(sheet: &mut Sheet, origin: &Origin) {
+    for FieldTrace { field, expression, came } in &origin.fields {
+        let expression = expression.split_whitespace().collect::<Vec<_>>().join(" ");
+        match came {
+            Ok(value) => sheet.line(format_args!("  {field} is {value}")),
+            Err(error) => sheet.line(format_args!("  {field} FAILED: {error}")),
+        }
+        sheet.line(format_args!("    from {expression}"));
+    }
 }
 
 fn describe(sheet: &mut Sheet, alert: &Alert, source: &SourceName) {

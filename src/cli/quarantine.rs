@@ -102,6 +102,9 @@ fn one(detail: &Detail) -> Sheet {
         ("received", moment(kept.received_at)),
         ("bytes", kept.size_bytes.to_string()),
     ]);
+    for element in &kept.elements {
+        sheet.line(format_args!("  {element}"));
+    }
     for header in &detail.headers {
         sheet.line(format_args!("  {}: {}", header.name, header.value));
     }

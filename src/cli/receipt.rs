@@ -15,6 +15,9 @@ pub(super) fn sheet(receipt: &Receipt) -> Sheet {
         sheet.line(format_args!("Alert {} ({})", alert.external_id, alert.id));
         jobs(&mut sheet, &alert.jobs, &alert.skipped);
     }
+    for kept in &receipt.quarantined {
+        sheet.line(format_args!("Kept in quarantine: {kept}"));
+    }
     sheet
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{Config, Document, Problems, SecretUrl, StoreSettings};
 use crate::admin::Tokens;
 use crate::clock::Clock;
+use crate::decode::Decoder;
 use crate::domain::{ProviderName, ScopeKind, SourceName};
 use crate::ingest::OPERATOR_SOURCE;
 use crate::policy::{KnownProviders, Policy, PolicySettings};
@@ -25,6 +26,8 @@ pub struct Loaded {
     pub config: Config,
     /// Who is believed, by source.
     pub verifiers: BTreeMap<SourceName, Verifier>,
+    /// How their alerts are read, by source.
+    pub decoders: BTreeMap<SourceName, Decoder>,
     /// Clients of the providers.
     pub providers: Providers,
     /// Rules and guardrails.
@@ -56,14 +59,15 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn build(mut self, config: Config, clock: &Arc<dyn Clock>) -> Result<Loaded, Problems> {
         let verifiers = self.verifiers(&config);
+        let decoders = self.decoders(&config);
         let providers = self.providers(&config, clock);
         let policy = self.policy(&config);
         let tokens = self.tokens(&config);
         let store = self.store(&config.store);
         self.relations(&config);
         self.advice(&config);
-        let parts = (verifiers, providers, policy, tokens, store);
-        let (Some(verifiers), Some(providers), Some(policy), Some(tokens), Some(store)) = parts else {
+        let parts = (verifiers, decoders, providers, policy, tokens, store);
+        let (Some(verifiers), Some(decoders), Some(providers), Some(policy), Some(tokens), Some(store)) = parts else {
             return Err(self.problems);
         };
         if self.problems.has_errors() {
@@ -71,7 +75,7 @@ impl Builder<'_> {
         }
         let kept = &config.retention;
         let retention = Retention { jobs: kept.jobs.0, ignored: kept.ignored.0, quarantine: kept.quarantine.0 };
-        Ok(Loaded { verifiers, providers, policy, tokens, store, retention, warnings: self.problems, config })
+        Ok(Loaded { verifiers, decoders, providers, policy, tokens, store, retention, warnings: self.problems, config })
     }
 
     fn error(&mut self, path: &str, message: impl Into<String>) {
@@ -106,6 +110,23 @@ impl Builder<'_> {
             }
         }
         (verifiers.len() == config.sources.len()).then_some(verifiers)
+    }
+
+    fn decoders(&mut self, config: &Config) -> Option<BTreeMap<SourceName, Decoder>> {
+        let mut decoders = BTreeMap::new();
+        for (name, source) in &config.sources {
+            match Decoder::new(source.format, source.alert.as_ref()) {
+                Ok(decoder) => {
+                    decoders.insert(name.clone(), decoder);
+                }
+                Err(found) => {
+                    for (field, message) in found {
+                        self.error(&format!("sources.{name}.{field}"), message);
+                    }
+                }
+            }
+        }
+        (decoders.len() == config.sources.len()).then_some(decoders)
     }
 
     fn providers(&mut self, config: &Config, clock: &Arc<dyn Clock>) -> Option<Providers> {

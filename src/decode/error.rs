@@ -7,6 +7,9 @@ use serde::Serialize;
 /// Enough to mend a sender; the rest is counted.
 const MOST_PROBLEMS: usize = 20;
 
+/// Enough to see what is wrong with one element of many.
+const PROBLEMS_OF_ELEMENT: usize = 3;
+
 /// Long enough for every message of ours; longer ones quote the body.
 const LONGEST_TEXT_CHARS: usize = 240;
 
@@ -22,7 +25,7 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Ours read on from the path; those of the JSON parser stand by themselves.
-        let reads_on = ["is ", "has ", "names ", "would "].iter().any(|verb| self.message.starts_with(verb));
+        let reads_on = ["is ", "has ", "names ", "would ", "gives "].iter().any(|verb| self.message.starts_with(verb));
         write!(f, "{}{} {}", self.path, if reads_on { "" } else { ":" }, self.message)
     }
 }
@@ -34,6 +37,30 @@ pub struct DecodeError {
     pub problems: Vec<Problem>,
     /// How many more there are.
     pub omitted: usize,
+}
+
+impl DecodeError {
+    /// The first problems only, for a list of many.
+    pub(super) fn brief(mut self) -> String {
+        self.omitted += self.problems.len().saturating_sub(PROBLEMS_OF_ELEMENT);
+        self.problems.truncate(PROBLEMS_OF_ELEMENT);
+        self.to_string()
+    }
+
+    /// With its paths below this one.
+    pub(super) fn below(mut self, path: impl fmt::Display) -> Self {
+        for problem in &mut self.problems {
+            problem.path = shortened(&format!("{path}.{}", problem.path));
+        }
+        self
+    }
+
+    /// A single problem.
+    pub(super) fn of(path: impl fmt::Display, message: impl fmt::Display) -> Self {
+        let mut problems = Problems::default();
+        problems.add(path, message);
+        problems.into_error()
+    }
 }
 
 impl fmt::Display for DecodeError {
@@ -59,6 +86,10 @@ impl Problems {
         } else {
             self.kept.push(Problem { path: shortened(&path.to_string()), message: shortened(&message.to_string()) });
         }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
     }
 
     pub(super) fn into_result<T>(self, value: T) -> Result<T, DecodeError> {

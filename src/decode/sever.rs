@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::error::{DecodeError, Problems};
 use super::strict::{Session, Text, UniqueMap, UniqueObject};
+use super::time::rfc3339;
 use crate::domain::{Alert, AlertSubject, ProviderName, SessionRef, Severity, check_identifier};
 
 /// What identifies the schema, wherever a copy of it lies.
@@ -81,10 +82,18 @@ struct WireSubject {
 }
 
 /// Reads one alert.
-pub fn decode(body: &[u8]) -> Result<Vec<Alert>, DecodeError> {
+pub fn decode(body: &[u8]) -> Result<Alert, DecodeError> {
     match serde_json::from_slice(body) {
-        Ok(wire) => alert(wire).map(|alert| vec![alert]),
+        Ok(wire) => alert(wire),
         Err(_) => Err(locate(body)),
+    }
+}
+
+/// Reads an alert from fields that somebody else took from a body.
+pub(super) fn from_fields(fields: serde_json::Value) -> Result<Alert, DecodeError> {
+    match serde_path_to_error::deserialize::<_, WireAlert>(fields) {
+        Ok(wire) => alert(wire),
+        Err(error) => Err(DecodeError::of(error.path(), error.inner())),
     }
 }
 
@@ -139,29 +148,10 @@ fn check_words(wire: &WireAlert, problems: &mut Problems) {
 }
 
 fn timestamp(text: &str, problems: &mut Problems) -> Timestamp {
-    let read = if is_rfc3339(text.as_bytes()) { text.parse().ok() } else { None };
-    read.unwrap_or_else(|| {
+    rfc3339(text).unwrap_or_else(|| {
         problems.add("occurred_at", "is not a time: write RFC 3339 with an offset, for example 2026-11-21T22:14:07Z");
         Timestamp::UNIX_EPOCH
     })
-}
-
-/// The time library also takes spellings of ISO 8601 and RFC 9557 that other readers of the same alert would not.
-fn is_rfc3339(text: &[u8]) -> bool {
-    let Some((clock, rest)) = text.split_at_checked("2026-11-21T22:14:07".len()) else { return false };
-    let clock_fits = clock.iter().zip(b"0000-00-00T00:00:00").all(|(byte, shape)| match shape {
-        b'0' => byte.is_ascii_digit(),
-        b'T' => matches!(byte, b'T' | b't'),
-        _ => byte == shape,
-    });
-    let digits = rest.strip_prefix(b".").map(|rest| rest.iter().take_while(|byte| byte.is_ascii_digit()).count());
-    let offset = rest.get(digits.map_or(0, |digits| digits + 1)..).unwrap_or_default();
-    let offset_fits = match offset {
-        [b'Z' | b'z'] => true,
-        [b'+' | b'-', h1, h2, b':', m1, m2] => [h1, h2, m1, m2].iter().all(|byte| byte.is_ascii_digit()),
-        _ => false,
-    };
-    clock_fits && offset_fits && digits.is_none_or(|digits| (1..=9).contains(&digits))
 }
 
 fn subjects(wire: Vec<WireSubject>, problems: &mut Problems) -> Vec<AlertSubject> {

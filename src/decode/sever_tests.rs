@@ -35,15 +35,14 @@ fn with(pointer: &str, value: impl Into<Option<Value>>) -> String {
 
 fn problems(body: &str) -> Vec<String> {
     match decode(body.as_bytes()) {
-        Ok(alerts) => panic!("{body} was taken as {alerts:?}"),
+        Ok(alert) => panic!("{body} was taken as {alert:?}"),
         Err(error) => error.problems.iter().map(ToString::to_string).collect(),
     }
 }
 
 #[test]
 fn the_sample_is_read_in_full() {
-    let alerts = decode(sample().to_string().as_bytes()).expect("the sample decodes");
-    let alert = &alerts[0];
+    let alert = decode(sample().to_string().as_bytes()).expect("the sample decodes");
     assert_eq!(
         (alert.id.as_str(), alert.kind.as_str(), alert.severity),
         ("edr-2231", "session_stolen", Severity::Critical)
@@ -136,7 +135,7 @@ fn depth_is_bounded() {
 
 #[test]
 fn an_alert_may_weaken_itself_and_nothing_else() {
-    let dry_run = |value: Value| decode(with("/dry_run", value).as_bytes()).map(|alerts| alerts[0].dry_run);
+    let dry_run = |value: Value| decode(with("/dry_run", value).as_bytes()).map(|alert| alert.dry_run);
     assert_eq!(dry_run(json!(true)), Ok(true));
     assert_eq!(dry_run(json!(false)), Ok(false));
     assert_eq!(dry_run(Value::Null), Ok(false));

@@ -179,6 +179,14 @@ impl<'de> Deserialize<'de> for UniqueObject {
     }
 }
 
+/// A JSON text of any content in which every key occurs once, at every level.
+pub(super) fn read_json(text: &[u8]) -> Result<Value, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let value = UniqueValue.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
+}
+
 fn read_object<'de, A: MapAccess<'de>>(mut entries: A) -> Result<Map<String, Value>, A::Error> {
     let mut object = Map::new();
     while let Some(key) = entries.next_key::<String>()? {
@@ -190,7 +198,7 @@ fn read_object<'de, A: MapAccess<'de>>(mut entries: A) -> Result<Map<String, Val
     Ok(object)
 }
 
-struct UniqueValue;
+pub(super) struct UniqueValue;
 
 impl<'de> DeserializeSeed<'de> for UniqueValue {
     type Value = Value;

@@ -89,6 +89,22 @@ pub fn json_value(value: &Value) -> Box<dyn Val + '_> {
     }
 }
 
+/// As CEL values that hold their texts.
+#[must_use]
+pub fn owned_value(value: Value) -> Box<dyn Val> {
+    match value {
+        Value::Null => Box::new(CelNull),
+        Value::Bool(value) => Box::new(CelBool::from(value)),
+        Value::Number(number) => json_number(&number),
+        Value::String(text) => Box::new(CelString::from(text)),
+        Value::Array(list) => Box::new(CelList::from(list.into_iter().map(owned_value).collect::<Vec<_>>())),
+        Value::Object(entries) => {
+            let entry = |(key, value)| (CelMapKey::from(key), owned_value(value));
+            Box::new(CelMap::from(entries.into_iter().map(entry).collect::<HashMap<_, _>>()))
+        }
+    }
+}
+
 /// As a CEL list.
 #[must_use]
 pub fn json_list(list: &[Value]) -> CelList<'_> {

@@ -10,10 +10,12 @@ use super::limit::{PeerLimit, SourceLimit};
 use super::refusal::{Refusal, RefusalView, Refusals};
 use super::settings::{OnUndecodable, SourceSettings};
 use crate::clock::Clock;
-use crate::decode::{AlertFormat, decode};
+use crate::decode::{BadElement, DecodeError, Decoded, Decoder, Found};
 use crate::domain::{Alert, AlertId, Delivery, ProviderName, SourceName};
 use crate::policy::{Plan, Policy};
-use crate::store::{Admission, Admitted, JobStore, PlannedAlert, Receipt, ReceiptStatus, Skipped, StoredDelivery};
+use crate::store::{
+    Admission, Admitted, JobStore, PlannedAlert, QuarantinedElement, Receipt, ReceiptStatus, Skipped, StoredDelivery,
+};
 use crate::telemetry::Metrics;
 use crate::verify::{Reason, Verified, Verifier, VerifyError};
 
@@ -21,7 +23,7 @@ use crate::verify::{Reason, Verified, Verifier, VerifyError};
 pub struct SourceIntake {
     name: SourceName,
     verifier: Verifier,
-    format: AlertFormat,
+    decoder: Arc<Decoder>,
     issuer: String,
     limit: Option<SourceLimit>,
     max_age: Option<std::time::Duration>,
@@ -35,12 +37,18 @@ pub struct SourceIntake {
 impl SourceIntake {
     /// A source as the config describes it.
     #[must_use]
-    pub fn new(name: SourceName, settings: &SourceSettings, verifier: Verifier, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        name: SourceName,
+        settings: &SourceSettings,
+        verifier: Verifier,
+        decoder: Decoder,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             issuer: settings.issuer.clone().unwrap_or_else(|| name.to_string()),
             name,
             verifier,
-            format: settings.format,
+            decoder: Arc::new(decoder),
             limit: settings.limit.as_ref().and_then(|rate| SourceLimit::new(rate, clock)),
             max_age: settings.max_age.map(|age| age.0),
             dry_run: settings.dry_run,
@@ -55,11 +63,31 @@ impl SourceIntake {
         self.verifier.accepts_content_type(content_type)
     }
 
+    /// Mapping a large body must not keep others waiting.
+    async fn decode(&self, verified: &Verified) -> Result<Result<Decoded, DecodeError>, Refusal> {
+        if !self.decoder.is_slow(verified.body().len()) {
+            return Ok(self.decoder.decode(verified));
+        }
+        let (decoder, verified) = (Arc::clone(&self.decoder), verified.clone());
+        tokio::task::spawn_blocking(move || decoder.decode(&verified)).await.map_err(|_| Refusal::Unavailable)
+    }
+
     /// Guards outlive twice the time in which a repeat could pass; where no time is signed, they stay for ever.
     fn guard_expiry(&self, received_at: Timestamp) -> Option<Timestamp> {
         let window = self.verifier.window().or(self.max_age)?;
         received_at.checked_add(window * 2).ok()
     }
+}
+
+/// Elements of one batch whose problem is told; the rest are of the same kind.
+const MOST_ELEMENTS_TOLD: usize = 1000;
+
+/// What a delivery was made into.
+#[derive(Default)]
+struct Planned {
+    alerts: Vec<PlannedAlert>,
+    quarantine: Option<String>,
+    elements: Vec<QuarantinedElement>,
 }
 
 /// Verifies, decodes, plans and stores.
@@ -139,7 +167,8 @@ impl Intake {
             limit.take().map_err(|retry_after| Refusal::Limited { retry_after })?;
         }
         // From here on the delivery is authentic: whatever it is, it ends in one commit.
-        let admission = self.plan(source, &verified)?;
+        let decoded = source.decode(&verified).await?;
+        let admission = self.plan(source, &verified, decoded)?;
         match self.store.admit(admission).await {
             Ok(Admitted::New(receipt) | Admitted::Duplicate(receipt)) => Ok(receipt),
             Err(error) => {
@@ -160,14 +189,17 @@ impl Intake {
         }
     }
 
-    fn plan(&self, source: &SourceIntake, verified: &Verified) -> Result<Admission, Refusal> {
-        let (alerts, quarantine) = match decode(source.format, verified) {
-            Ok(alerts) => {
-                self.refuse_old(source, &alerts)?;
-                self.plan_all(source, &alerts)
-            }
-            Err(reason) => (Vec::new(), Some(reason.to_string())),
+    fn plan(
+        &self,
+        source: &SourceIntake,
+        verified: &Verified,
+        decoded: Result<Decoded, DecodeError>,
+    ) -> Result<Admission, Refusal> {
+        let decoded = match decoded {
+            Ok(decoded) => Ok(self.without_old(source, decoded)?),
+            Err(error) => Err(error),
         };
+        let planned = self.plan_all(source, decoded);
         let guard = verified.guard();
         Ok(Admission {
             source: source.name.clone(),
@@ -178,34 +210,58 @@ impl Intake {
             received_at: verified.received_at(),
             headers: header_list(verified),
             body: verified.body().clone(),
-            alerts,
-            quarantine,
+            alerts: planned.alerts,
+            quarantine: planned.quarantine,
+            elements: planned.elements,
         })
     }
 
-    fn refuse_old(&self, source: &SourceIntake, alerts: &[Alert]) -> Result<(), Refusal> {
-        let Some(max_age) = source.max_age else { return Ok(()) };
-        let too_old =
-            |alert: &Alert| self.clock.now() > alert.occurred_at.saturating_add(max_age).unwrap_or(Timestamp::MAX);
-        if alerts.iter().any(too_old) { Err(Refusal::Stale(Reason::TimestampStale)) } else { Ok(()) }
+    /// A delivery of old alerts alone is stale. In a batch an old one is kept for a person, and the others act.
+    fn without_old(&self, source: &SourceIntake, mut decoded: Decoded) -> Result<Decoded, Refusal> {
+        let Some(max_age) = source.max_age else { return Ok(decoded) };
+        let now = self.clock.now();
+        let is_old = |found: &Found| now > found.alert.occurred_at.saturating_add(max_age).unwrap_or(Timestamp::MAX);
+        let (old, fresh): (Vec<_>, Vec<_>) = std::mem::take(&mut decoded.alerts).into_iter().partition(is_old);
+        if !old.is_empty() && fresh.is_empty() {
+            return Err(Refusal::Stale(Reason::TimestampStale));
+        }
+        let kept = |found: Found| {
+            let problem = "occurred_at is longer ago than the source's max_age".to_owned();
+            BadElement { element: found.element.unwrap_or_default(), problem }
+        };
+        decoded.alerts = fresh;
+        decoded.bad.extend(old.into_iter().map(kept));
+        decoded.bad.sort_by_key(|bad| bad.element);
+        Ok(decoded)
     }
 
-    /// Rules that fail while evaluated put the delivery into quarantine; the other rules act.
-    fn plan_all(&self, source: &SourceIntake, alerts: &[Alert]) -> (Vec<PlannedAlert>, Option<String>) {
+    /// Rules that fail while evaluated put the delivery into quarantine; the other rules act. So do the other elements of a
+    /// batch where some are no alerts.
+    fn plan_all(&self, source: &SourceIntake, decoded: Result<Decoded, DecodeError>) -> Planned {
+        let decoded = match decoded {
+            Ok(decoded) => decoded,
+            Err(error) => return Planned { quarantine: Some(error.to_string()), ..Planned::default() },
+        };
         let mut failures = Vec::new();
-        let planned = alerts
-            .iter()
-            .map(|alert| {
-                let mut plan = self.policy.plan(&source.name, alert, source.dry_run);
-                for job in plan.jobs.iter_mut().filter(|job| self.dry_providers.contains(&job.provider)) {
-                    job.dry_run = true;
-                }
-                failures.extend(plan.errors.iter().map(|error| format!("rule {:?}: {}", error.rule, error.message)));
-                planned_alert(alert, plan)
-            })
-            .collect();
+        if decoded.is_all_bad() {
+            failures.push("none of its elements is an alert".to_owned());
+        }
+        let alerts = decoded.alerts.iter().map(|found| self.plan_one(source, &found.alert, &mut failures)).collect();
         let quarantine = if failures.is_empty() { None } else { Some(failures.join("; ")) };
-        (planned, quarantine)
+        let elements = decoded.bad.into_iter().take(MOST_ELEMENTS_TOLD).map(|bad| QuarantinedElement {
+            element: bad.element,
+            problem: bad.problem,
+        });
+        Planned { alerts, quarantine, elements: elements.collect() }
+    }
+
+    fn plan_one(&self, source: &SourceIntake, alert: &Alert, failures: &mut Vec<String>) -> PlannedAlert {
+        let mut plan = self.policy.plan(&source.name, alert, source.dry_run);
+        for job in plan.jobs.iter_mut().filter(|job| self.dry_providers.contains(&job.provider)) {
+            job.dry_run = true;
+        }
+        failures.extend(plan.errors.iter().map(|error| format!("rule {:?}: {}", error.rule, error.message)));
+        planned_alert(alert, plan)
     }
 
     /// Decodes and plans a stored delivery again, under the config of today. Nothing is stored yet.
@@ -217,10 +273,7 @@ impl Intake {
         let headers = headers.collect();
         let verified = Verified::restore(source.name.clone(), stored.body.clone(), headers, stored.received_at);
         // How old its alerts are was judged when it came.
-        let (alerts, quarantine) = match decode(source.format, &verified) {
-            Ok(alerts) => self.plan_all(source, &alerts),
-            Err(reason) => (Vec::new(), Some(reason.to_string())),
-        };
+        let planned = self.plan_all(source, source.decoder.decode(&verified));
         Ok(Admission {
             source: source.name.clone(),
             issuer: source.issuer.clone(),
@@ -230,8 +283,9 @@ impl Intake {
             received_at: stored.received_at,
             headers: stored.headers.clone(),
             body: stored.body.clone(),
-            alerts,
-            quarantine,
+            alerts: planned.alerts,
+            quarantine: planned.quarantine,
+            elements: planned.elements,
         })
     }
 

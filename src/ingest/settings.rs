@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::decode::AlertFormat;
+use crate::decode::{AlertFormat, MappingSettings};
 use crate::settings::{ByteSize, Duration, Rate};
 use crate::verify::VerifySettings;
 
@@ -19,9 +19,13 @@ pub struct SourceSettings {
     pub webhook: WebhookSettings,
     /// How its deliveries are authenticated.
     pub verify: VerifySettings,
-    /// What their bodies look like.
+    /// What their bodies look like. Default: `sever`, where there is no `alert` either.
     #[serde(default)]
-    pub format: AlertFormat,
+    pub format: Option<AlertFormat>,
+    /// How alerts are made of bodies of any other look; takes the place of `format`. `sever formats show NAME` prints
+    /// the mapping that a format is, to copy and change.
+    #[serde(default)]
+    pub alert: Option<MappingSettings>,
     /// Under whose name its alert ids are unique. Sources that carry the same alerts share one. Default: the source.
     #[serde(default)]
     pub issuer: Option<String>,

@@ -19,7 +19,7 @@ use crate::telemetry::Metrics;
 
 pub use model::{
     Admission, Admitted, AlertReceipt, AlertView, AuditView, Backlog, Bound, ClaimRequest, DeliveryStatus, GateView,
-    JobDetail, JobFilter, JobReceipt, JobView, Page, PlannedAlert, QuarantineView, Receipt, ReceiptStatus, Skipped,
+    JobDetail, JobFilter, JobReceipt, JobView, Page, PlannedAlert, QuarantineView, QuarantinedElement, Receipt, ReceiptStatus, Skipped,
     StatusView, StoredDelivery,
 };
 pub use sqlite::SqliteStore;

@@ -34,8 +34,46 @@ pub struct Admission {
     pub body: Bytes,
     /// What it says, planned.
     pub alerts: Vec<PlannedAlert>,
-    /// Why it is kept in quarantine, where it could not be decoded or a rule failed.
+    /// Why it is kept in quarantine as a whole, where it could not be decoded or a rule failed.
     pub quarantine: Option<String>,
+    /// Elements of it that are kept in quarantine while the others act.
+    pub elements: Vec<QuarantinedElement>,
+}
+
+impl Admission {
+    /// Whether a person has to look at it, or at a part of it.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.quarantine.is_some() || !self.elements.is_empty()
+    }
+
+    /// Why it is kept in quarantine.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        let told = self.elements.iter().take(ELEMENTS_IN_REASON).map(ToString::to_string);
+        let more = self.elements.len().saturating_sub(ELEMENTS_IN_REASON);
+        let more = (more > 0).then(|| format!("and {more} more elements"));
+        let parts: Vec<_> = self.quarantine.iter().cloned().chain(told).chain(more).collect();
+        if parts.is_empty() { None } else { Some(parts.join("; ")) }
+    }
+}
+
+/// Elements whose problem stands in the reason; all of them stand beside it.
+const ELEMENTS_IN_REASON: usize = 5;
+
+/// An element of a batch that is no alert: it is kept, and the others act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct QuarantinedElement {
+    /// Its position, from 0.
+    pub element: usize,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl std::fmt::Display for QuarantinedElement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "element {}: {}", self.element, self.problem)
+    }
 }
 
 /// An alert with the jobs that rules made of it.
@@ -86,6 +124,9 @@ pub struct Receipt {
     pub delivery_id: String,
     /// Each alert in it.
     pub alerts: Vec<AlertReceipt>,
+    /// Elements of it that are no alerts and are kept in quarantine, while the others act.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<QuarantinedElement>,
 }
 
 /// What became of a delivery.
@@ -337,6 +378,9 @@ pub struct QuarantineView {
     pub delivery_id: String,
     /// Why it is kept.
     pub reason: String,
+    /// The elements that are kept, where the others act.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elements: Vec<QuarantinedElement>,
     /// The size of its body.
     pub size_bytes: u64,
     /// When it was received.
@@ -357,6 +401,8 @@ pub struct StoredDelivery {
     pub status: DeliveryStatus,
     /// Why it is in quarantine.
     pub reason: Option<String>,
+    /// The elements that are, where the others act.
+    pub elements: Vec<QuarantinedElement>,
     /// The headers that were kept.
     pub headers: Vec<(String, String)>,
     /// The body.

@@ -8,8 +8,9 @@ use super::Reason;
 const STORABLE: [&str; 6] =
     ["content-type", "user-agent", "x-github-event", "x-github-delivery", "traceparent", "tracestate"];
 
-/// CloudEvents attributes in binary mode. The sender chooses the rest of the name, hence [`TELLTALE`].
-const CLOUDEVENTS: &str = "ce-";
+/// CloudEvents attributes in binary mode, over HTTP and over AMQP. The sender chooses the rest of the name, hence
+/// [`TELLTALE`].
+const CLOUDEVENTS: [&str; 2] = ["ce-", "cloudevents_"];
 
 /// A header with one of these in its name authenticates somebody and is not stored, whatever else it is.
 const TELLTALE: [&str; 7] = ["signature", "authorization", "cookie", "token", "secret", "password", "credential"];
@@ -44,7 +45,8 @@ pub(super) fn is_id_byte(byte: u8) -> bool {
 /// The headers that may be stored: the fixed list and the scheme's `own` id and time, never its `signature`.
 pub(super) fn storable(headers: &HeaderMap, own: &[HeaderName], signature: &HeaderName) -> HeaderMap {
     let kept = |name: &HeaderName| {
-        let listed = STORABLE.contains(&name.as_str()) || name.as_str().starts_with(CLOUDEVENTS) || own.contains(name);
+        let is_attribute = CLOUDEVENTS.iter().any(|prefix| name.as_str().starts_with(prefix));
+        let listed = STORABLE.contains(&name.as_str()) || is_attribute || own.contains(name);
         listed && name != signature && !authenticates(name)
     };
     let chosen = headers.iter().filter(|(name, _)| kept(name));

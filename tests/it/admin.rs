@@ -22,6 +22,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use sever::admin::{AdminSettings, AdminState, Gauges, Hosts, ProviderInfo, Tokens, metrics_router, router};
 use sever::clock::{Clock, ManualClock};
+use sever::decode::Decoder;
 use sever::domain::{Claim, Delivery, ProviderName, ScopeKind, SourceName};
 use sever::ingest::{Intake, Refusal, SourceIntake, SourceSettings};
 use sever::policy::{Policy, PolicySettings};
@@ -111,7 +112,8 @@ fn policy(when: &str) -> Policy {
 fn intake(store: &Arc<SqliteStore>, clock: &Arc<ManualClock>, metrics: &Arc<Metrics>, when: &str) -> Intake {
     let settings = source_settings();
     let verifier = Verifier::new(source(), &settings.verify).expect("a verifier");
-    let source = SourceIntake::new(source(), &settings, verifier, Arc::clone(clock) as Arc<dyn Clock>);
+    let decoder = Decoder::new(None, None).expect("a decoder");
+    let source = SourceIntake::new(source(), &settings, verifier, decoder, Arc::clone(clock) as Arc<dyn Clock>);
     let (store, clock) = (Arc::clone(store), Arc::clone(clock));
     Intake::new(vec![source], Default::default(), Arc::new(policy(when)), store, clock, Arc::clone(metrics))
 }

@@ -289,6 +289,7 @@ fn receipt(status: &str, jobs: &[&str]) -> Receipt {
             jobs: jobs.iter().map(job).collect(),
             skipped: Vec::new(),
         }],
+        quarantined: Vec::new(),
     }
 }
 

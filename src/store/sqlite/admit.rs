@@ -21,10 +21,9 @@ pub(super) fn admit(
     cap: QuarantineCap,
 ) -> Result<Admitted, StoreError> {
     if let Some(delivery) = known_delivery(tx, admission)? {
-        let alerts = receipts_of(tx, delivery)?;
-        return Ok(Admitted::Duplicate(receipt(ReceiptStatus::Duplicate, admission, alerts)));
+        return Ok(Admitted::Duplicate(known_receipt(tx, delivery, admission)?));
     }
-    if admission.quarantine.is_some() {
+    if admission.is_kept() {
         reserve_quarantine(tx, admission, cap)?;
     }
     let delivery = next_delivery(tx)?;
@@ -37,7 +36,7 @@ pub(super) fn admit(
         admission.guard_expires_at.map(|at| at.as_microsecond())
     ])?;
     record(tx, admission, status, &alerts, actor)?;
-    Ok(Admitted::New(receipt(status_word(status), admission, alerts)))
+    Ok(Admitted::New(receipt(admission, alerts)))
 }
 
 /// Stores what a kept delivery says now.
@@ -54,7 +53,7 @@ pub(super) fn replay(
         .optional()?
         .ok_or(StoreError::NotFound("delivery"))?;
     let was_kept = before == DeliveryStatus::Quarantined as i64;
-    match (was_kept, admission.quarantine.is_some()) {
+    match (was_kept, admission.is_kept()) {
         (true, false) => release_quarantine(tx, admission)?,
         (false, true) => reserve_quarantine(tx, admission, cap)?,
         (true, true) | (false, false) => {}
@@ -70,15 +69,12 @@ pub(super) fn replay(
         DeliveryStatus::Ignored if before == DeliveryStatus::Accepted as i64 => DeliveryStatus::Accepted,
         status => status,
     };
-    tx.sql("UPDATE deliveries SET status = ?2, reason = ?3, alerts = ?4 WHERE seq = ?1")?.execute(params![
-        delivery,
-        status as i64,
-        admission.quarantine,
-        to_json(&rows)?
-    ])?;
+    tx.sql("UPDATE deliveries SET status = ?2, reason = ?3, elements = ?4, alerts = ?5 WHERE seq = ?1")?.execute(
+        params![delivery, status as i64, admission.reason(), elements(admission)?, to_json(&rows)?],
+    )?;
     tx.record(AuditEvent::Replayed, None, None, actor, &json!({"delivery": delivery}).to_string())?;
     record(tx, admission, status, &alerts, actor)?;
-    Ok(receipt(status_word(status), admission, alerts))
+    Ok(receipt(admission, alerts))
 }
 
 /// Which rules made no job is told as it is now.
@@ -90,12 +86,20 @@ fn refresh_skipped(tx: &Tx<'_>, alerts: &[AlertReceipt]) -> Result<(), StoreErro
     Ok(())
 }
 
-fn receipt(status: ReceiptStatus, admission: &Admission, alerts: Vec<AlertReceipt>) -> Receipt {
-    Receipt { status, delivery_id: admission.delivery_id.clone(), alerts }
+/// What is kept of a batch is told beside what became of the rest of it.
+fn receipt(admission: &Admission, alerts: Vec<AlertReceipt>) -> Receipt {
+    let status = if admission.quarantine.is_some() { ReceiptStatus::Quarantined } else { rest_of(&alerts) };
+    let quarantined = admission.elements.clone();
+    Receipt { status, delivery_id: admission.delivery_id.clone(), alerts, quarantined }
+}
+
+fn rest_of(alerts: &[AlertReceipt]) -> ReceiptStatus {
+    let has_jobs = alerts.iter().any(|alert| !alert.jobs.is_empty());
+    if has_jobs { ReceiptStatus::Accepted } else { ReceiptStatus::Ignored }
 }
 
 fn status_of(admission: &Admission, alerts: &[AlertReceipt]) -> DeliveryStatus {
-    if admission.quarantine.is_some() {
+    if admission.is_kept() {
         DeliveryStatus::Quarantined
     } else if alerts.iter().any(|alert| !alert.jobs.is_empty()) {
         DeliveryStatus::Accepted
@@ -104,12 +108,9 @@ fn status_of(admission: &Admission, alerts: &[AlertReceipt]) -> DeliveryStatus {
     }
 }
 
-fn status_word(status: DeliveryStatus) -> ReceiptStatus {
-    match status {
-        DeliveryStatus::Accepted => ReceiptStatus::Accepted,
-        DeliveryStatus::Ignored => ReceiptStatus::Ignored,
-        DeliveryStatus::Quarantined => ReceiptStatus::Quarantined,
-    }
+/// As a column: nearly every delivery has none.
+fn elements(admission: &Admission) -> Result<Option<String>, StoreError> {
+    if admission.elements.is_empty() { Ok(None) } else { to_json(&admission.elements).map(Some) }
 }
 
 /// The delivery with this guard, if there was one. One seek finds it, and other bodies under the same id.
@@ -147,8 +148,8 @@ fn insert_delivery(
     alerts: &[i64],
 ) -> Result<(), StoreError> {
     tx.sql(
-        "INSERT INTO deliveries (seq, source, delivery_id, received_at, status, reason, headers, body, alerts)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO deliveries (seq, source, delivery_id, received_at, status, reason, headers, body, alerts, elements)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?
     .execute(params![
         seq,
@@ -156,10 +157,11 @@ fn insert_delivery(
         admission.delivery_id,
         admission.received_at.as_microsecond(),
         status as i64,
-        admission.quarantine,
+        admission.reason(),
         to_json(&admission.headers)?,
         body(&admission.body),
         to_json(&alerts)?,
+        elements(admission)?,
     ])?;
     Ok(())
 }
@@ -269,22 +271,24 @@ fn record(
     let detail = json!({
         "source": admission.source,
         "delivery_id": admission.delivery_id,
-        "reason": admission.quarantine,
+        "reason": admission.reason(),
         "alerts": alerts,
     });
     tx.record(event, None, alerts.first().map(|alert| alert.id), actor, &detail.to_string())?;
     Ok(())
 }
 
-/// What the alerts of a delivery became, for whoever sends it again.
-fn receipts_of(tx: &Tx<'_>, delivery: i64) -> Result<Vec<AlertReceipt>, StoreError> {
-    let rows: Option<Vec<i64>> = tx
-        .sql("SELECT alerts FROM deliveries WHERE seq = ?1")?
-        .query_row([delivery], |row| json(row, "alerts"))
+/// What a delivery became, for whoever sends it again.
+fn known_receipt(tx: &Tx<'_>, delivery: i64, admission: &Admission) -> Result<Receipt, StoreError> {
+    let known: Option<(Vec<i64>, _)> = tx
+        .sql("SELECT alerts, elements FROM deliveries WHERE seq = ?1")?
+        .query_row([delivery], |row| Ok((json(row, "alerts")?, super::read::elements(row)?)))
         .optional()?;
-    let mut receipts = Vec::new();
-    for row in rows.unwrap_or_default() {
-        receipts.extend(super::read::alert_receipt(tx.connection(), row)?);
+    let (rows, quarantined) = known.unwrap_or_default();
+    let mut alerts = Vec::new();
+    for row in rows {
+        alerts.extend(super::read::alert_receipt(tx.connection(), row)?);
     }
-    Ok(receipts)
+    let delivery_id = admission.delivery_id.clone();
+    Ok(Receipt { status: ReceiptStatus::Duplicate, delivery_id, alerts, quarantined })
 }

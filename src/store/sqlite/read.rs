@@ -13,7 +13,7 @@ use crate::domain::{
 };
 use crate::store::{
     AlertReceipt, AlertView, AuditView, Backlog, DeliveryStatus, GateView, JobDetail, JobFilter, JobReceipt, JobView,
-    Page, QuarantineView, StatusView, StoreError, StoredDelivery,
+    Page, QuarantineView, QuarantinedElement, StatusView, StoreError, StoredDelivery,
 };
 
 /// What keeps providers from being called.
@@ -313,6 +313,8 @@ pub(super) fn quarantine(db: &Connection, cursor: Option<i64>, limit: u32) -> Re
             source: word(row, "source")?,
             delivery_id: row.get("delivery_id")?,
             reason: row.get("reason")?,
+            // Shown with the delivery: a page of them could be too large.
+            elements: Vec::new(),
             size_bytes: row.get("size")?,
             received_at: time_at(row, "received_at")?,
         };
@@ -335,6 +337,14 @@ pub(super) fn delivery_of(db: &Connection, alert: AlertId) -> Result<Option<Stor
     Ok(statement.query_row([alert.0.into_bytes()], stored).optional()?)
 }
 
+/// The elements of a delivery that are in quarantine.
+pub(super) fn elements(row: &Row<'_>) -> rusqlite::Result<Vec<QuarantinedElement>> {
+    match row.get_ref("elements")?.as_str_or_null()? {
+        Some(_) => json(row, "elements"),
+        None => Ok(Vec::new()),
+    }
+}
+
 fn stored(row: &Row<'_>) -> rusqlite::Result<StoredDelivery> {
     let body: Vec<u8> = row.get("body")?;
     let status = match row.get("status")? {
@@ -349,6 +359,7 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<StoredDelivery> {
         delivery_id: row.get("delivery_id")?,
         status,
         reason: row.get("reason")?,
+        elements: elements(row)?,
         headers: json(row, "headers")?,
         body: body.into(),
         received_at: time_at(row, "received_at")?,

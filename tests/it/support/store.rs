@@ -11,7 +11,7 @@ use sever::domain::{
     Scope, SessionRef, Settlement, Severity, SourceName, Subject,
 };
 use sever::store::{
-    Admission, Admitted, AuditView, Bound, ClaimRequest, JobFilter, JobStore, JobView, Operations, PlannedAlert,
+    Admission, Admitted, AuditView, Bound, ClaimRequest, JobFilter, JobStore, JobView, Operations, PlannedAlert, QuarantinedElement,
     QuarantineCap, Receipt, Retention, SqliteStore, StoreError,
 };
 use sever::telemetry::Metrics;
@@ -241,6 +241,7 @@ pub(crate) struct Mail {
     body: Vec<u8>,
     alerts: Vec<(String, Severity, Vec<NewJob>)>,
     quarantine: Option<String>,
+    elements: Vec<QuarantinedElement>,
     guard_for: Option<Duration>,
 }
 
@@ -253,12 +254,19 @@ impl Mail {
             body: b"the body".to_vec(),
             alerts: Vec::new(),
             quarantine: None,
+            elements: Vec::new(),
             guard_for: Some(Duration::from_secs(600)),
         }
     }
 
     pub(crate) fn alert(mut self, id: &str, jobs: impl IntoIterator<Item = NewJob>) -> Self {
         self.alerts.push((id.to_owned(), Severity::High, jobs.into_iter().collect()));
+        self
+    }
+
+    /// With an element that is no alert.
+    pub(crate) fn bad_element(mut self, element: usize, problem: &str) -> Self {
+        self.elements.push(QuarantinedElement { element, problem: problem.to_owned() });
         self
     }
 
@@ -305,6 +313,7 @@ impl Mail {
             body: self.body.clone().into(),
             alerts: self.alerts.iter().map(planned).collect(),
             quarantine: self.quarantine.clone(),
+            elements: self.elements.clone(),
         }
     }
 }

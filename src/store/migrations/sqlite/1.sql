@@ -9,6 +9,7 @@ CREATE TABLE deliveries (
   received_at INTEGER NOT NULL,          -- wall
   status      INTEGER NOT NULL,          -- 0 accepted, 1 ignored, 2 quarantined
   reason      TEXT,                      -- why it is in quarantine
+  elements    TEXT,                      -- those that are in quarantine while the others act, as JSON; NULL: none
   headers     TEXT    NOT NULL,          -- an allow-list of headers, as JSON
   body        BLOB    NOT NULL,
   alerts      TEXT    NOT NULL           -- rows of alerts, as a JSON list
