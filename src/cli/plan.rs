@@ -134,8 +134,7 @@ fn undecodable(args: &PlanArgs, error: &DecodeError) -> Failure {
 }
 
 fn plan(chosen: Chosen, policy: &Policy, elements: Vec<Element>) -> Planned {
-    let mut planned =
-        Planned { source: chosen.name, alerts: Vec::new(), skipped: Vec::new(), quarantined: Vec::new() };
+    let mut planned = Planned { source: chosen.name, alerts: Vec::new(), skipped: Vec::new(), quarantined: Vec::new() };
     for Element { position, fate, fields } in elements {
         let origin = Origin { element: position, fields };
         match fate {
@@ -160,7 +159,9 @@ fn verdict(planned: &Planned) -> Outcome {
     }
     if rules.is_empty() {
         let count = planned.quarantined.len();
-        return Err(Failure::Failed(anyhow!("{count} element(s) would go to quarantine; mend the mapping or the sender")));
+        return Err(Failure::Failed(anyhow!(
+            "{count} element(s) would go to quarantine; mend the mapping or the sender"
+        )));
     }
     let rules = rules.join(", ");
     Err(Failure::Failed(anyhow!("{rules} could not be evaluated: the delivery would go to quarantine; mend the rule")))

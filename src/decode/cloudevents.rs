@@ -8,7 +8,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 use percent_encoding::percent_decode;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
@@ -20,9 +20,19 @@ use super::strict::UniqueValue;
 use super::time::rfc3339;
 use crate::expression::LONGEST_LIST;
 
-/// Spellings of the prefix that an attribute has as a header: HTTP, and AMQP, where a colon may take the place of the
-/// underscore, which no HTTP header can have.
-const PREFIXES: [&str; 3] = ["ce-", "cloudevents_", "cloudevents:"];
+/// The prefix that an attribute has as a header: over HTTP, and over AMQP.
+const PREFIXES: [&str; 2] = ["ce-", "cloudevents_"];
+
+/// The second spelling of the prefix over AMQP, which no HTTP header can have.
+const COLON_PREFIX: &str = "cloudevents:";
+
+/// The name by which an AMQP header is known here, in lower case; `None` for one that has no counterpart.
+#[must_use]
+pub fn header_name(amqp: &str) -> Option<HeaderName> {
+    let name = amqp.to_ascii_lowercase();
+    let name = name.strip_prefix(COLON_PREFIX).map_or(name.clone(), |attribute| format!("{}{attribute}", PREFIXES[1]));
+    name.parse().ok()
+}
 
 /// What a body holds.
 pub(super) enum Contents<'a> {
@@ -124,9 +134,7 @@ impl Envelope {
         check_type(&self.attributes)?;
         let data = match (self.data, self.data_base64) {
             (Some(data), None) => Box::<str>::from(data).into_string().into_bytes(),
-            (None, Some(text)) => {
-                STANDARD.decode(text).map_err(|_| DecodeError::of("data_base64", "is not base64"))?
-            }
+            (None, Some(text)) => STANDARD.decode(text).map_err(|_| DecodeError::of("data_base64", "is not base64"))?,
             (Some(_), Some(_)) => return Err(DecodeError::of("data", "is given twice: as data_base64 too")),
             (None, None) => return Err(DecodeError::of("data", "is missing, so there is no alert in the event")),
         };
@@ -176,7 +184,10 @@ fn check_attributes(attributes: &Map<String, Value>, prefix: &str) -> Result<(),
         return Err(DecodeError::of(format_args!("{prefix}specversion"), message));
     }
     if let Some(absent) = ["id", "source", "type"].into_iter().find(|name| text(name).is_empty()) {
-        return Err(DecodeError::of(format_args!("{prefix}{absent}"), "is not given as a text, and every event has one"));
+        return Err(DecodeError::of(
+            format_args!("{prefix}{absent}"),
+            "is not given as a text, and every event has one",
+        ));
     }
     if attributes.contains_key("time") && rfc3339(text("time")).is_none() {
         return Err(DecodeError::of(format_args!("{prefix}time"), "is not a time in RFC 3339"));

@@ -31,7 +31,8 @@ const OUTSIDE: [Variable; 4] = [
 const ITEM: Variable = Variable::Plain(Name::large("item", "item", None));
 
 static DELIVERY: LazyLock<Dialect> = LazyLock::new(|| {
-    let absent = &[("item", "it is an element of `each`, and is there only in the fields of an `alert` that has `each`")];
+    let absent =
+        &[("item", "it is an element of `each`, and is there only in the fields of an `alert` that has `each`")];
     dialect(OUTSIDE.into()).without(absent)
 });
 
@@ -88,7 +89,8 @@ fn time<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Execut
         let message = format!("takes a string or a number, and is given {}", value.get_type().name());
         return Err(ExecutionError::function_error("time", message));
     };
-    let told = || format!("{:?} is no time with an offset, and no number of seconds", shortened(&text, LONGEST_QUOTE_CHARS));
+    let told =
+        || format!("{:?} is no time with an offset, and no number of seconds", shortened(&text, LONGEST_QUOTE_CHARS));
     any_spelling(&text).map(|time| Time(time).value()).ok_or_else(|| ExecutionError::function_error("time", told()))
 }
 

@@ -16,7 +16,7 @@ use super::error::{DecodeError, Problems};
 use super::helpers::{of_delivery, of_element};
 use super::settings::MappingSettings;
 use super::strict::read_json;
-use super::{Element, FieldTrace, Fate, sever};
+use super::{Element, Fate, FieldTrace, sever};
 use crate::expression::{
     Checked, Dialect, Kind, LONGEST_LIST, Read, Size, Time, guarded, json_map, json_value, shortened, to_json,
 };
@@ -65,26 +65,30 @@ impl Mapping {
     pub(super) fn new(settings: &MappingSettings) -> Result<Self, Vec<(String, String)>> {
         let mut problems = Vec::new();
         let inside = if settings.each.is_some() { of_element() } else { of_delivery() };
-        let mut compile = |name: &'static str, source: Option<&String>, dialect: &Dialect, wanted: &[Kind]| {
-            match Checked::new(source?, dialect, wanted, name) {
+        let mut compile =
+            |name: &'static str, source: Option<&String>, dialect: &Dialect, wanted: &[Kind]| match Checked::new(
+                source?, dialect, wanted, name,
+            ) {
                 Ok(checked) => Some(Field { name, checked }),
                 Err(found) => {
                     problems.extend(found.into_iter().map(|message| (name.to_owned(), message)));
                     None
                 }
-            }
-        };
+            };
         let each = compile("each", settings.each.as_ref(), of_delivery(), &[Kind::List]);
         let skip_when = compile("skip_when", settings.skip_when.as_ref(), inside, &[Kind::Bool]);
-        let fields = FIELDS
-            .iter()
-            .filter_map(|(name, wanted)| compile(name, source(settings, name), inside, wanted))
-            .collect();
+        let fields =
+            FIELDS.iter().filter_map(|(name, wanted)| compile(name, source(settings, name), inside, wanted)).collect();
         if problems.is_empty() { Ok(Self { each, skip_when, fields }) } else { Err(problems) }
     }
 
     /// Reads the alerts of one body. `budget` is what evaluating may still cost.
-    pub(super) fn read(&self, body: &[u8], given: &Given<'_>, budget: &mut Budget) -> Result<Vec<Element>, DecodeError> {
+    pub(super) fn read(
+        &self,
+        body: &[u8],
+        given: &Given<'_>,
+        budget: &mut Budget,
+    ) -> Result<Vec<Element>, DecodeError> {
         if body.len() > LARGEST_BODY_BYTES {
             return Err(DecodeError::of(".", "is larger than 1 MiB, and more is not mapped"));
         }
@@ -156,7 +160,8 @@ impl Default for Budget {
 
 impl Budget {
     fn take(&mut self, cost: usize, field: &str) -> Result<(), DecodeError> {
-        let too_much = || DecodeError::of(field, "would take too long over so large a body; read less of it, or in parts");
+        let too_much =
+            || DecodeError::of(field, "would take too long over so large a body; read less of it, or in parts");
         self.0 = self.0.checked_sub(cost).ok_or_else(too_much)?;
         Ok(())
     }
@@ -317,7 +322,11 @@ impl Reading<'_, '_, '_> {
                 Ok(value) => Ok(shortened(&value.to_string(), LONGEST_SHOWN_CHARS)),
                 Err(message) => Err(message.clone()),
             };
-            self.traces.push(FieldTrace { field: field.name, expression: field.checked.text().to_owned(), came: shown });
+            self.traces.push(FieldTrace {
+                field: field.name,
+                expression: field.checked.text().to_owned(),
+                came: shown,
+            });
         }
         Ok(came.map_err(|message| self.problems.add(field.name, message)).ok())
     }

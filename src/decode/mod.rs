@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+pub use cloudevents::header_name;
 pub use error::{DecodeError, Problem};
 pub use settings::{AlertFormat, MappingSettings};
 
@@ -124,7 +125,9 @@ impl Decoder {
             (None, Some(mapping)) => Self::mapped(mapping),
             (None, None) => Ok(Self(Spelling::Sever)),
             (Some(format), None) => match format.preset() {
-                Some(preset) => Self::mapped(&preset_mapping(preset).map_err(|error| vec![("format".to_owned(), error)])?),
+                Some(preset) => {
+                    Self::mapped(&preset_mapping(preset).map_err(|error| vec![("format".to_owned(), error)])?)
+                }
                 None => Ok(Self(Spelling::Sever)),
             },
         }

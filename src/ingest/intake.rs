@@ -248,10 +248,11 @@ impl Intake {
         }
         let alerts = decoded.alerts.iter().map(|found| self.plan_one(source, &found.alert, &mut failures)).collect();
         let quarantine = if failures.is_empty() { None } else { Some(failures.join("; ")) };
-        let elements = decoded.bad.into_iter().take(MOST_ELEMENTS_TOLD).map(|bad| QuarantinedElement {
-            element: bad.element,
-            problem: bad.problem,
-        });
+        let elements = decoded
+            .bad
+            .into_iter()
+            .take(MOST_ELEMENTS_TOLD)
+            .map(|bad| QuarantinedElement { element: bad.element, problem: bad.problem });
         Planned { alerts, quarantine, elements: elements.collect() }
     }
 

@@ -19,8 +19,8 @@ use crate::telemetry::Metrics;
 
 pub use model::{
     Admission, Admitted, AlertReceipt, AlertView, AuditView, Backlog, Bound, ClaimRequest, DeliveryStatus, GateView,
-    JobDetail, JobFilter, JobReceipt, JobView, Page, PlannedAlert, QuarantineView, QuarantinedElement, Receipt, ReceiptStatus, Skipped,
-    StatusView, StoredDelivery,
+    JobDetail, JobFilter, JobReceipt, JobView, Page, PlannedAlert, QuarantineView, QuarantinedElement, Receipt,
+    ReceiptStatus, Skipped, StatusView, StoredDelivery,
 };
 pub use sqlite::SqliteStore;
 

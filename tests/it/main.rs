@@ -3,6 +3,7 @@
 mod admin;
 mod cli_client;
 mod demo;
+mod formats;
 mod kill;
 mod layering;
 mod okta_wire;

@@ -27,7 +27,7 @@ pub(super) fn admit(
         reserve_quarantine(tx, admission, cap)?;
     }
     let delivery = next_delivery(tx)?;
-    let (rows, alerts) = store_alerts(tx, delivery, admission)?;
+    let (rows, alerts) = store_alerts(tx, delivery, admission, &[])?;
     let status = status_of(admission, &alerts);
     insert_delivery(tx, delivery, admission, status, &rows)?;
     tx.sql("INSERT INTO delivery_guards (key, delivery, expires_at) VALUES (?1, ?2, ?3)")?.execute(params![
@@ -58,7 +58,7 @@ pub(super) fn replay(
         (false, true) => reserve_quarantine(tx, admission, cap)?,
         (true, true) | (false, false) => {}
     }
-    let (mut rows, alerts) = store_alerts(tx, delivery, admission)?;
+    let (mut rows, alerts) = store_alerts(tx, delivery, admission, &known)?;
     // What it once said stays its own, or it would outlive it.
     rows.extend(known);
     rows.sort_unstable();
@@ -69,9 +69,8 @@ pub(super) fn replay(
         DeliveryStatus::Ignored if before == DeliveryStatus::Accepted as i64 => DeliveryStatus::Accepted,
         status => status,
     };
-    tx.sql("UPDATE deliveries SET status = ?2, reason = ?3, elements = ?4, alerts = ?5 WHERE seq = ?1")?.execute(
-        params![delivery, status as i64, admission.reason(), elements(admission)?, to_json(&rows)?],
-    )?;
+    tx.sql("UPDATE deliveries SET status = ?2, reason = ?3, elements = ?4, alerts = ?5 WHERE seq = ?1")?
+        .execute(params![delivery, status as i64, admission.reason(), elements(admission)?, to_json(&rows)?])?;
     tx.record(AuditEvent::Replayed, None, None, actor, &json!({"delivery": delivery}).to_string())?;
     record(tx, admission, status, &alerts, actor)?;
     Ok(receipt(admission, alerts))
@@ -188,10 +187,12 @@ fn release_quarantine(tx: &Tx<'_>, admission: &Admission) -> Result<(), StoreErr
     Ok(())
 }
 
+/// `known`: the alerts that the delivery was before, if it is replayed.
 fn store_alerts(
     tx: &mut Tx<'_>,
     delivery: i64,
     admission: &Admission,
+    known: &[i64],
 ) -> Result<(Vec<i64>, Vec<AlertReceipt>), StoreError> {
     let mut rows = Vec::with_capacity(admission.alerts.len());
     let mut receipts = Vec::with_capacity(admission.alerts.len());
@@ -199,7 +200,7 @@ fn store_alerts(
         let (row, id) = find_or_insert_alert(tx, delivery, admission, planned)?;
         let mut jobs = Vec::with_capacity(planned.jobs.len());
         for job in &planned.jobs {
-            jobs.extend(store_job(tx, (row, id), admission, planned, job)?);
+            jobs.extend(store_job(tx, (row, id), known, admission, planned, job)?);
         }
         rows.push(row);
         receipts.push(AlertReceipt {

@@ -11,9 +11,13 @@ use crate::store::{Admission, JobReceipt, PlannedAlert, StoreError};
 
 /// The job of this alert: the one it has already, a queued one that takes it in, or a new one. `None`: it had one that
 /// ended so long ago that it was pruned.
+///
+/// `before` are the alerts that the same delivery was before it was replayed: what was done for one of them is done, also
+/// if a mended mapping gives the alert another id.
 pub(super) fn store_job(
     tx: &mut Tx<'_>,
     alert: (i64, AlertId),
+    before: &[i64],
     admission: &Admission,
     planned: &PlannedAlert,
     job: &NewJob,
@@ -23,13 +27,38 @@ pub(super) fn store_job(
     if let Some(known) = job_of_alert(tx, alert.0, key)? {
         return Ok(known);
     }
+    if let Some((row, receipt)) = job_of_any(tx, before, key)? {
+        link(tx, alert.0, key, row)?;
+        return Ok(Some(receipt));
+    }
     let absorbing = if job.origin == Origin::Due { queued_for(tx, job)? } else { None };
     let (row, receipt) = match absorbing {
         Some(queued) => absorb(tx, queued, alert.1, job)?,
         None => insert_job(tx, alert.1, admission, planned, job, &request)?,
     };
-    tx.sql("INSERT INTO alert_jobs (alert, key, job) VALUES (?1, ?2, ?3)")?.execute(params![alert.0, key, row])?;
+    link(tx, alert.0, key, row)?;
     Ok(Some(receipt))
+}
+
+fn link(tx: &Tx<'_>, alert: i64, key: [u8; 16], job: i64) -> Result<(), StoreError> {
+    tx.sql("INSERT INTO alert_jobs (alert, key, job) VALUES (?1, ?2, ?3)")?.execute(params![alert, key, job])?;
+    Ok(())
+}
+
+/// The job that one of these alerts has.
+fn job_of_any(tx: &Tx<'_>, alerts: &[i64], key: [u8; 16]) -> Result<Option<(i64, JobReceipt)>, StoreError> {
+    if alerts.is_empty() {
+        return Ok(None);
+    }
+    let found = tx
+        .sql(
+            "SELECT jobs.seq, jobs.id, provider, subject, state FROM json_each(?1)
+             JOIN alert_jobs ON alert_jobs.alert = value AND alert_jobs.key = ?2
+             JOIN jobs ON jobs.seq = alert_jobs.job LIMIT 1",
+        )?
+        .query_row(params![to_json(&alerts)?, key], |row| Ok((row.get("seq")?, job_receipt(row)?)))
+        .optional()?;
+    Ok(found)
 }
 
 /// `Some(None)`: there was one.

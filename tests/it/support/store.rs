@@ -11,8 +11,8 @@ use sever::domain::{
     Scope, SessionRef, Settlement, Severity, SourceName, Subject,
 };
 use sever::store::{
-    Admission, Admitted, AuditView, Bound, ClaimRequest, JobFilter, JobStore, JobView, Operations, PlannedAlert, QuarantinedElement,
-    QuarantineCap, Receipt, Retention, SqliteStore, StoreError,
+    Admission, Admitted, AuditView, Bound, ClaimRequest, JobFilter, JobStore, JobView, Operations, PlannedAlert,
+    QuarantineCap, QuarantinedElement, Receipt, Retention, SqliteStore, StoreError,
 };
 use sever::telemetry::Metrics;
 use sha2::{Digest, Sha256};
