@@ -2,7 +2,6 @@
 //!
 //! An expression that cannot be evaluated is never "no alert": the element goes to quarantine under the field's name.
 
-use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use cel::Context;
@@ -18,7 +17,7 @@ use super::settings::MappingSettings;
 use super::strict::read_json;
 use super::{Element, Fate, FieldTrace, sever};
 use crate::expression::{
-    Checked, Dialect, Kind, LONGEST_LIST, Read, Size, Time, guarded, json_map, json_value, shortened, to_json,
+    Checked, Dialect, Kind, LONGEST_LIST, Read, Size, Sizes, Time, guarded, json_map, json_value, shortened, to_json,
 };
 
 /// The largest body that is mapped, and the most that an expression may give.
@@ -175,7 +174,7 @@ struct Facts<'a> {
     headers: OnceLock<CelMap<'a>>,
     event: OnceLock<CelMap<'a>>,
     /// How large what is read of them is: the same expression is evaluated for each element.
-    sizes: std::sync::Mutex<HashMap<Read, Size>>,
+    sizes: Sizes,
 }
 
 impl<'a> Facts<'a> {
@@ -186,22 +185,16 @@ impl<'a> Facts<'a> {
             payload_value: OnceLock::new(),
             headers: OnceLock::new(),
             event: OnceLock::new(),
-            sizes: std::sync::Mutex::default(),
+            sizes: Sizes::default(),
         }
     }
 
     fn size(&self, read: &Read) -> Size {
-        let mut sizes = self.sizes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(size) = sizes.get(read) {
-            return *size;
-        }
-        let size = match read.root {
+        self.sizes.of(read, || match read.root {
             "payload" => Size::at(self.payload, &read.path),
             "event" => Size::of_path(self.given.event, &read.path),
             _ => Size::of_path(self.given.headers, &read.path),
-        };
-        sizes.insert(read.clone(), size);
-        size
+        })
     }
 }
 

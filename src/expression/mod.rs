@@ -13,7 +13,7 @@ mod work;
 pub use compile::{Checked, evaluate, guarded, shortened};
 pub use dialect::{Dialect, Function, Kind, Name, Variable};
 pub use value::{Size, Time, json_list, json_map, json_value, owned_value, text_map, to_json};
-pub use work::{LONGEST_LIST, Read, Work};
+pub use work::{LONGEST_LIST, Read, Sizes, Work};
 
 /// Below this, a suggestion confuses more than it helps (Jaro-Winkler similarity, 0 to 1).
 const LEAST_SIMILARITY: f64 = 0.8;

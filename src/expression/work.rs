@@ -3,6 +3,9 @@
 //! The interpreter cannot be stopped, so that is known before it starts. Comprehensions do not nest: the rounds of one
 //! times what a round reads bounds it.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use super::value::Size;
 
 /// The longest list or map that an expression may be evaluated over.
@@ -22,6 +25,23 @@ pub struct Read {
     pub weight: usize,
     /// Whether something longer may be made of it: a list of a text.
     pub grows: bool,
+}
+
+/// Sizes that are asked for again with each element or subject, and measured once.
+#[derive(Debug, Default)]
+pub struct Sizes(Mutex<HashMap<Read, Size>>);
+
+impl Sizes {
+    /// The size of what is read, as `measure` finds it.
+    pub fn of(&self, read: &Read, measure: impl FnOnce() -> Size) -> Size {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(size) = known.get(read) {
+            return *size;
+        }
+        let size = measure();
+        known.insert(read.clone(), size);
+        size
+    }
 }
 
 /// What an expression does that costs.

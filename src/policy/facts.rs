@@ -9,7 +9,7 @@ use cel::context::VariableResolver;
 
 use super::language::ATTRIBUTES;
 use crate::domain::{Alert, AlertSubject, SessionRef};
-use crate::expression::{Read, Size, Time, Work, json_map, text_map};
+use crate::expression::{Read, Size, Sizes, Time, Work, json_map, text_map};
 
 /// The most that one evaluation may cost. About a tenth of a second.
 const MOST_COST: usize = 100_000_000;
@@ -19,11 +19,12 @@ pub(super) struct AlertFacts<'d> {
     alert: &'d Alert,
     source: &'d str,
     attributes: OnceLock<CelMap<'d>>,
+    sizes: Sizes,
 }
 
 impl<'d> AlertFacts<'d> {
     pub(super) fn new(alert: &'d Alert, source: &'d str) -> Self {
-        Self { alert, source, attributes: OnceLock::new() }
+        Self { alert, source, attributes: OnceLock::new(), sizes: Sizes::default() }
     }
 
     /// Why an expression may not be evaluated, if so.
@@ -31,11 +32,15 @@ impl<'d> AlertFacts<'d> {
         if !work.reads(ATTRIBUTES) {
             return None;
         }
-        match work.cost(|read: &Read| Size::of_path(&self.alert.attributes, &read.path)) {
+        match work.cost(|read| self.size(read)) {
             Ok(cost) if cost <= MOST_COST => None,
             Ok(_) => Some("alert.attributes is too large to be read inside all, exists, map and filter".to_owned()),
             Err(reason) => Some(reason),
         }
+    }
+
+    fn size(&self, read: &Read) -> Size {
+        self.sizes.of(read, || Size::of_path(&self.alert.attributes, &read.path))
     }
 
     fn attributes(&self) -> &CelMap<'d> {
