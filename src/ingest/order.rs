@@ -67,6 +67,7 @@ impl Intake {
             body: order.body,
             alerts: vec![planned_alert(&alert, plan)],
             quarantine: None,
+            elements: Vec::new(),
         };
         (admission, sessionless)
     }
