@@ -179,6 +179,7 @@ impl App {
         let limits = WebhookLimits {
             body_timeout: self.listen.body_timeout.0,
             trusted_proxies: TrustedProxies::new(self.listen.trusted_proxies.clone()),
+            public_url: self.listen.public_url.clone(),
         };
         let ready = readiness(Arc::clone(&self.store), self.lifecycle.clone());
         ingest::router(Arc::clone(&self.intake), limits, Arc::clone(&self.clock), self.lifecycle.clone(), ready)

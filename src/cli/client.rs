@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use clap::Args;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use reqwest::RequestBuilder;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::text::{Sheet, plain, plain_json};
 use super::{Failure, Outcome, err, out};
+use crate::domain::SourceName;
 use crate::ingest::Problem;
 use crate::settings::{Secret, SecretRef};
 
@@ -139,6 +140,13 @@ impl FromStr for BaseUrl {
             return Err("write scheme, host, port and path, and nothing else".to_owned());
         }
         Ok(Self(url.as_str().trim_end_matches('/').to_owned()))
+    }
+}
+
+impl BaseUrl {
+    /// Where deliveries of this source are posted to.
+    pub(super) fn alerts(&self, source: &SourceName) -> Option<Uri> {
+        format!("{}/v1/alerts/{source}", self.0).parse().ok()
     }
 }
 

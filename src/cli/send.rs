@@ -47,7 +47,7 @@ pub(super) struct SendArgs {
 }
 
 pub(super) fn run(args: &SendArgs) -> Outcome {
-    let signing = args.signing.prepare()?;
+    let signing = args.signing.prepare(|source| args.url.alerts(source?))?;
     let Some(source) = signing.source.clone() else {
         return Err(Failure::Usage(anyhow!("--scheme needs --source too: it says where to send to")));
     };

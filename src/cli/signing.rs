@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::Args;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Uri};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
@@ -25,7 +25,7 @@ pub(super) struct SigningArgs {
     /// The source of the config to sign for, with the first of its secrets [default: the only one]
     #[arg(long, value_name = "NAME")]
     pub(super) source: Option<SourceName>,
-    /// Sign without a config: standard-webhooks, github or hmac
+    /// Sign without a config, by a scheme that `verify.scheme` of the config could name
     #[arg(long, value_parser = word::<SignatureScheme>, conflicts_with = "config", requires = "secret_file")]
     scheme: Option<SignatureScheme>,
     /// The file with the secret
@@ -34,7 +34,7 @@ pub(super) struct SigningArgs {
     /// standard-webhooks: what the headers begin with: webhook or svix
     #[arg(long, value_name = "WORD", value_parser = word::<HeaderPrefix>, requires = "scheme")]
     header_prefix: Option<HeaderPrefix>,
-    /// hmac: the header with the signature
+    /// The header with the signature or secret, where it can be chosen
     #[arg(long, value_name = "NAME", requires = "scheme")]
     header: Option<String>,
     /// hmac: what stands before the signature
@@ -43,21 +43,24 @@ pub(super) struct SigningArgs {
     /// hmac: sha256 or sha512
     #[arg(long, value_parser = word::<MacAlgorithm>, requires = "scheme")]
     algorithm: Option<MacAlgorithm>,
-    /// hmac: hex or base64
+    /// hmac, crowdstrike: hex or base64
     #[arg(long, value_parser = word::<SignatureEncoding>, requires = "scheme")]
     encoding: Option<SignatureEncoding>,
-    /// hmac: the signed bytes, for example {timestamp}.{body}
+    /// hmac, crowdstrike: the signed bytes, for example {timestamp}.{body}
     #[arg(long, value_name = "TEMPLATE", requires = "scheme")]
     signed: Option<String>,
     /// hmac: the header with the id
     #[arg(long, value_name = "NAME", requires = "scheme")]
     id_header: Option<String>,
-    /// hmac: the header with the time of signing
+    /// hmac, grafana, crowdstrike: the header with the time of signing
     #[arg(long, value_name = "NAME", requires = "scheme")]
     timestamp_header: Option<String>,
-    /// hmac: unix, unix_ms or rfc3339
+    /// hmac, crowdstrike: unix, unix_ms or rfc3339
     #[arg(long, value_name = "WORD", value_parser = word::<TimestampFormat>, requires = "scheme")]
     timestamp_format: Option<TimestampFormat>,
+    /// rfc9421: the keyid
+    #[arg(long, value_name = "ID", requires = "scheme")]
+    key_id: Option<String>,
     /// The delivery's id, where the scheme signs one [default: a fresh one]
     #[arg(long)]
     id: Option<String>,
@@ -82,11 +85,17 @@ pub(super) struct Signing {
 
 impl SigningArgs {
     /// Reads the config, if it is needed, and the secret.
-    pub(super) fn prepare(&self) -> Result<Signing, Failure> {
+    ///
+    /// `url` is where the body will be posted, which some schemes sign.
+    pub(super) fn prepare(&self, url: impl Fn(Option<&SourceName>) -> Option<Uri>) -> Result<Signing, Failure> {
         let (source, mut settings) = self.settings()?;
         // The others need not be on this machine.
         settings.secrets.truncate(1);
-        let signer = Signer::new(&settings).map_err(|problems| wrong(&problems))?;
+        settings.key_ids.truncate(1);
+        let mut signer = Signer::new(&settings).map_err(|problems| wrong(&problems))?;
+        if let Some(url) = url(source.as_ref()) {
+            signer = signer.posting_to(url);
+        }
         let id = self.id.clone().unwrap_or_else(|| format!("msg_{}", uuid::Uuid::now_v7().simple()));
         let signing = Signing { source, signer, id, time: self.time };
         self.refuse_what_would_be_ignored(&signing, &settings)?;
@@ -99,9 +108,6 @@ impl SigningArgs {
             return Ok((Some(chosen.name), chosen.source.verify));
         };
         let settings = VerifySettings {
-            scheme,
-            secrets: vec![SecretRef::File(secret.clone())],
-            tolerance: None,
             header_prefix: self.header_prefix,
             header: self.header.clone(),
             prefix: self.prefix.clone(),
@@ -111,6 +117,8 @@ impl SigningArgs {
             id_header: self.id_header.clone(),
             timestamp_header: self.timestamp_header.clone(),
             timestamp_format: self.timestamp_format,
+            key_ids: self.key_id.iter().cloned().collect(),
+            ..VerifySettings::new(scheme, vec![SecretRef::File(secret.clone())])
         };
         Ok((self.source.clone(), settings))
     }
@@ -148,7 +156,7 @@ impl Signing {
     pub(super) fn sign(&self, body: &[u8]) -> Result<Vec<(HeaderName, HeaderValue)>, Failure> {
         let time = self.time.unwrap_or_else(|| SystemClock::new().now());
         self.signer.sign(&self.id, time, body).map_err(|reason| {
-            Failure::Usage(anyhow!("every verifier would refuse it: {reason}; mend the body, --id or --time"))
+            Failure::Usage(anyhow!("every verifier would refuse it: {reason}; mend the body, --id, --time or the URL"))
         })
     }
 }

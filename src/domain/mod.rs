@@ -12,7 +12,7 @@ mod subject;
 
 pub use account::Account;
 pub use alert::{Alert, Severity};
-pub use delivery::Delivery;
+pub use delivery::{Delivery, HttpRequest};
 pub use id::{AlertId, JobId, NameError, ProviderName, SourceName};
 pub use job::{Attempt, AttemptClass, Claim, DeadReason, HoldReason, JobState, NewJob, Origin};
 pub use outcome::{Absence, Disposition, Next, Outcome, Revocation, Settlement};

@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::HeaderMap;
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::limit::{PeerLimit, SourceLimit};
 use super::refusal::{Refusal, RefusalView, Refusals};
@@ -17,7 +19,7 @@ use crate::store::{
     Admission, Admitted, JobStore, PlannedAlert, QuarantinedElement, Receipt, ReceiptStatus, Skipped, StoredDelivery,
 };
 use crate::telemetry::Metrics;
-use crate::verify::{Reason, Verified, Verifier, VerifyError};
+use crate::verify::{Challenge, Reason, Verified, Verifier, VerifyError};
 
 /// One source, ready to judge deliveries.
 pub struct SourceIntake {
@@ -53,7 +55,7 @@ impl SourceIntake {
             max_age: settings.max_age.map(|age| age.0),
             dry_run: settings.dry_run,
             max_body: settings.webhook.max_body.as_usize(),
-            on_undecodable: settings.on_undecodable,
+            on_undecodable: settings.on_undecodable(),
         }
     }
 
@@ -61,6 +63,12 @@ impl SourceIntake {
     #[must_use]
     pub fn accepts(&self, content_type: Option<&http::HeaderValue>) -> bool {
         self.verifier.accepts_content_type(content_type)
+    }
+
+    /// The methods that its scheme takes, as `Allow` lists them.
+    #[must_use]
+    pub fn methods(&self) -> &'static str {
+        if self.verifier.accepts_get() { "GET, POST" } else { "POST" }
     }
 
     /// Mapping a large body must not keep others waiting.
@@ -88,6 +96,34 @@ struct Planned {
     alerts: Vec<PlannedAlert>,
     quarantine: Option<String>,
     elements: Vec<QuarantinedElement>,
+}
+
+/// What became of a delivery.
+#[derive(Debug)]
+pub enum Taken {
+    /// It is on disk, with everything about it.
+    Stored(Receipt),
+    /// It was a question of the scheme; this is the answer. Nothing is stored.
+    Answered(Value),
+}
+
+impl Taken {
+    /// The receipt, unless it was a question.
+    #[must_use]
+    pub fn receipt(self) -> Option<Receipt> {
+        match self {
+            Self::Stored(receipt) => Some(receipt),
+            Self::Answered(_) => None,
+        }
+    }
+
+    /// The word for metrics.
+    fn result(&self) -> &'static str {
+        match self {
+            Self::Stored(receipt) => result_word(receipt.status),
+            Self::Answered(_) => "challenge",
+        }
+    }
 }
 
 /// Verifies, decodes, plans and stores.
@@ -140,25 +176,42 @@ impl Intake {
         &self.refusals
     }
 
-    /// Takes a delivery. When this returns `Ok`, everything about it is on disk.
+    /// Takes a delivery. When this returns a receipt, everything about it is on disk.
     pub async fn receive(
         &self,
         source: &SourceIntake,
         delivery: Delivery,
         peer: Option<IpAddr>,
-    ) -> Result<Receipt, Refusal> {
+    ) -> Result<Taken, Refusal> {
         let size_bytes = delivery.body.len() as u64;
         let taken = self.take(source, delivery, peer).await;
         match &taken {
-            Ok(receipt) => self.metrics.delivery(&source.name, result_word(receipt.status)),
+            Ok(taken) => self.metrics.delivery(&source.name, taken.result()),
             Err(refusal) => self.refuse(&source.name, refusal, peer, size_bytes),
         }
         taken
     }
 
-    async fn take(&self, source: &SourceIntake, delivery: Delivery, peer: Option<IpAddr>) -> Result<Receipt, Refusal> {
+    /// Answers a GET, by which some senders ask once whether an address is ours. `None` where it is no question.
+    pub fn answer_get(
+        &self,
+        source: &SourceIntake,
+        headers: &HeaderMap,
+        peer: Option<IpAddr>,
+    ) -> Option<Result<Value, Refusal>> {
+        let answer = source.verifier.answer_get(headers)?.map_err(|_| self.limited(Refusal::Malformed, peer));
+        match &answer {
+            Ok(_) => self.metrics.delivery(&source.name, "challenge"),
+            Err(refusal) => self.refuse(&source.name, refusal, peer, 0),
+        }
+        Some(answer)
+    }
+
+    async fn take(&self, source: &SourceIntake, delivery: Delivery, peer: Option<IpAddr>) -> Result<Taken, Refusal> {
+        source.verifier.prepare(&delivery, self.clock.now()).await;
         let verified = match source.verifier.verify(delivery, self.clock.now()) {
             Ok(verified) => verified,
+            Err(VerifyError::Undecided(reason)) => return Err(self.limited(Refusal::Undecided(reason), peer)),
             // Anybody who once saw a delivery can send it again.
             Err(VerifyError::Stale { reason, .. }) => return Err(self.limited(Refusal::Stale(reason), peer)),
             Err(VerifyError::Forged(reason)) => return Err(self.limited(Refusal::Forged(reason), peer)),
@@ -166,16 +219,32 @@ impl Intake {
         if let Some(limit) = &source.limit {
             limit.take().map_err(|retry_after| Refusal::Limited { retry_after })?;
         }
+        if let Some(challenge) = verified.challenge() {
+            return self.answer(source, challenge).await;
+        }
         // From here on the delivery is authentic: whatever it is, it ends in one commit.
         let decoded = source.decode(&verified).await?;
         let admission = self.plan(source, &verified, decoded)?;
         match self.store.admit(admission).await {
-            Ok(Admitted::New(receipt) | Admitted::Duplicate(receipt)) => Ok(receipt),
+            Ok(Admitted::New(receipt) | Admitted::Duplicate(receipt)) => Ok(Taken::Stored(receipt)),
             Err(error) => {
                 tracing::error!(source.name = %source.name, error = %error, "a delivery could not be stored");
                 Err(Refusal::Unavailable)
             }
         }
+    }
+
+    async fn answer(&self, source: &SourceIntake, challenge: &Challenge) -> Result<Taken, Refusal> {
+        let answer = source.verifier.answer(challenge).await.map_err(Refusal::Undecided)?;
+        match challenge {
+            Challenge::Answer(_) | Challenge::Subscribe(_) => {
+                tracing::info!(source.name = %source.name, "a question of the sender was answered");
+            }
+            Challenge::Unsubscribed => {
+                tracing::error!(source.name = %source.name, "the sender says that it will send no more: it was unsubscribed");
+            }
+        }
+        Ok(Taken::Answered(answer))
     }
 
     /// A refusal that anybody can cause: whoever causes many is told to wait, and no longer logged.

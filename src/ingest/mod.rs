@@ -1,4 +1,4 @@
-//! The way in: a delivery becomes a receipt or a refusal.
+//! The way in: a delivery becomes a receipt or a refusal, and a question of the sender is answered.
 
 mod intake;
 mod limit;
@@ -8,10 +8,10 @@ mod refusal;
 mod settings;
 mod webhook;
 
-pub use intake::{Intake, SourceIntake};
+pub use intake::{Intake, SourceIntake, Taken};
 pub use limit::PeerLimit;
 pub use order::{OPERATOR_SOURCE, Order};
 pub use peer::TrustedProxies;
 pub use refusal::{Problem, Refusal, RefusalView, Refusals};
-pub use settings::{DetailedListen, ListenSettings, OnUndecodable, SourceSettings, WebhookSettings};
+pub use settings::{DetailedListen, ListenSettings, OnUndecodable, PublicUrl, SourceSettings, WebhookSettings};
 pub use webhook::{WebhookLimits, router};

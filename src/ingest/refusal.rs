@@ -24,10 +24,15 @@ pub enum Refusal {
     Forged(Reason),
     /// Authentic, and too old or too new.
     Stale(Reason),
+    /// Nobody can tell now whether it is authentic: the sender should come back.
+    Undecided(Reason),
     /// There is no such source.
     UnknownSource,
-    /// Nothing but POST is taken.
-    Method,
+    /// Not by this method.
+    Method {
+        /// The methods taken, as `Allow` lists them.
+        allow: &'static str,
+    },
     /// The body is larger than the source's `max_body`.
     TooLarge,
     /// The body took too long.
@@ -97,13 +102,17 @@ impl Refusal {
                 (StatusCode::UNAUTHORIZED, "not-authenticated", "The delivery could not be authenticated")
             }
             Self::UnknownSource => (StatusCode::NOT_FOUND, "unknown-source", "There is no such source"),
-            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Deliveries are sent by POST"),
+            Self::Method { .. } => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Deliveries are sent by POST")
+            }
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is larger than this source takes"),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too-slow", "The body took too long to arrive"),
             Self::UnsupportedType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-type", "This source takes JSON"),
             Self::Malformed => (StatusCode::BAD_REQUEST, "malformed", "The request could not be read"),
             Self::Limited { .. } => (StatusCode::TOO_MANY_REQUESTS, "too-many", "Too many deliveries; try again later"),
-            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not now; try again later"),
+            Self::Undecided(_) | Self::Unavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not now; try again later")
+            }
         };
         Problem::new(status, word, title)
     }
@@ -113,11 +122,11 @@ impl Refusal {
     pub fn result(&self) -> &'static str {
         match self {
             Self::Limited { .. } => "limited",
-            Self::Unavailable => "unavailable",
+            Self::Undecided(_) | Self::Unavailable => "unavailable",
             Self::Forged(_)
             | Self::Stale(_)
             | Self::UnknownSource
-            | Self::Method
+            | Self::Method { .. }
             | Self::TooLarge
             | Self::TooSlow
             | Self::UnsupportedType
@@ -129,9 +138,9 @@ impl Refusal {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Forged(reason) | Self::Stale(reason) => reason.as_str(),
+            Self::Forged(reason) | Self::Stale(reason) | Self::Undecided(reason) => reason.as_str(),
             Self::UnknownSource => "unknown_source",
-            Self::Method => "method_not_allowed",
+            Self::Method { .. } => "method_not_allowed",
             Self::TooLarge => "too_large",
             Self::TooSlow => "too_slow",
             Self::UnsupportedType => "unsupported_type",
@@ -144,11 +153,11 @@ impl Refusal {
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Limited { retry_after } => Some(retry_after.as_secs() + 1),
-            Self::Unavailable => Some(5),
+            Self::Undecided(_) | Self::Unavailable => Some(5),
             Self::Forged(_)
             | Self::Stale(_)
             | Self::UnknownSource
-            | Self::Method
+            | Self::Method { .. }
             | Self::TooLarge
             | Self::TooSlow
             | Self::UnsupportedType
@@ -164,8 +173,8 @@ impl IntoResponse for Refusal {
         if let Some(seconds) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
-        if self == Self::Method {
-            headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+        if let Self::Method { allow } = self {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allow));
         }
         // The rest of the body is not wanted.
         if matches!(self, Self::TooLarge | Self::TooSlow) {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use http::Uri;
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,11 +37,22 @@ pub struct SourceSettings {
     #[serde(default)]
     pub max_age: Option<Duration>,
     /// The answer to an authentic delivery that cannot be decoded: 422, or 202 for senders that punish a 4xx.
+    /// Default: 202 with the schemes `pagerduty`, `okta-event-hook` and `aws-sns`, else 422.
     #[serde(default)]
-    pub on_undecodable: OnUndecodable,
+    pub on_undecodable: Option<OnUndecodable>,
     /// Its alerts are planned and resolved, and nothing is sent. Default: false.
     #[serde(default)]
     pub dry_run: bool,
+}
+
+impl SourceSettings {
+    /// The answer to an authentic delivery that cannot be decoded.
+    #[must_use]
+    pub fn on_undecodable(&self) -> OnUndecodable {
+        let usual =
+            if self.verify.scheme.punishes_refusals() { OnUndecodable::Accepted } else { OnUndecodable::default() };
+        self.on_undecodable.unwrap_or(usual)
+    }
 }
 
 /// A webhook.
@@ -90,6 +102,45 @@ impl From<OnUndecodable> for u16 {
     }
 }
 
+/// The address of this listener as senders know it: scheme, host, and perhaps the path that a proxy takes away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct PublicUrl(Uri);
+
+impl PublicUrl {
+    /// The whole address of a request to this path and query.
+    #[must_use]
+    pub fn with(&self, target: &str) -> Option<Uri> {
+        let path = self.0.path().trim_end_matches('/');
+        Uri::builder()
+            .scheme(self.0.scheme_str()?)
+            .authority(self.0.authority()?.as_str())
+            .path_and_query(format!("{path}{target}"))
+            .build()
+            .ok()
+    }
+}
+
+impl TryFrom<String> for PublicUrl {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong =
+            || format!("{text:?} is not an address; write https:// and the host, for example https://hooks.acme.com");
+        let url: Uri = text.parse().map_err(|_| wrong())?;
+        let is_web = matches!(url.scheme_str(), Some("https" | "http"));
+        let is_plain = url.query().is_none() && !text.contains(['@', '#', '?']);
+        if is_web && is_plain && url.host().is_some_and(|host| !host.is_empty()) { Ok(Self(url)) } else { Err(wrong()) }
+    }
+}
+
+impl From<PublicUrl> for String {
+    fn from(url: PublicUrl) -> Self {
+        url.0.to_string()
+    }
+}
+
 /// The listener that alerts come in by: an address, or an address with limits.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
@@ -111,6 +162,10 @@ pub struct DetailedListen {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub trusted_proxies: Vec<IpNet>,
+    /// Where senders reach this listener, for example `https://hooks.acme.com`, if a proxy stands between: the scheme
+    /// `rfc9421` checks that a delivery was meant for this address. Default: what the request says.
+    #[serde(default)]
+    pub public_url: Option<PublicUrl>,
     /// Connections at once. Default: 1024.
     #[serde(default = "default_connections")]
     pub max_connections: usize,
@@ -139,10 +194,50 @@ impl ListenSettings {
             Self::Address(address) => DetailedListen {
                 address: *address,
                 trusted_proxies: Vec::new(),
+                public_url: None,
                 max_connections: default_connections(),
                 header_timeout: ten_seconds(),
                 body_timeout: ten_seconds(),
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_url_names_scheme_and_host() {
+        for (text, whole) in [
+            ("https://hooks.acme.com", "https://hooks.acme.com/v1/alerts/edr?a=b"),
+            ("https://hooks.acme.com/", "https://hooks.acme.com/v1/alerts/edr?a=b"),
+            ("https://acme.com:8443/sever/", "https://acme.com:8443/sever/v1/alerts/edr?a=b"),
+        ] {
+            let url = PublicUrl::try_from(text.to_owned()).expect("an address");
+            assert_eq!(url.with("/v1/alerts/edr?a=b").expect("an address").to_string(), whole);
+        }
+        for wrong in
+            ["", "hooks.acme.com", "ftp://acme.com", "https://", "https://a@acme.com", "https://acme.com?x", "/v1"]
+        {
+            assert!(PublicUrl::try_from(wrong.to_owned()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn senders_that_punish_a_4xx_get_202_unless_told_otherwise() {
+        for (scheme, more, status) in [
+            ("{scheme: pagerduty, secrets: [{value: x}]}", "", 202),
+            ("{scheme: okta-event-hook, secrets: [{value: x}]}", "", 202),
+            ("{scheme: aws-sns, topic_arns: [x]}", "", 202),
+            ("{scheme: aws-sns, topic_arns: [x]}", ", on_undecodable: 422", 422),
+            ("{scheme: github, secrets: [{value: x}]}", "", 422),
+            ("{scheme: github, secrets: [{value: x}]}", ", on_undecodable: 202", 202),
+        ] {
+            let text = format!("{{verify: {scheme}{more}}}");
+            let settings: SourceSettings =
+                serde_saphyr::from_str(&text).unwrap_or_else(|wrong| panic!("{text}: {wrong}"));
+            assert_eq!(u16::from(settings.on_undecodable()), status, "{text}");
         }
     }
 }

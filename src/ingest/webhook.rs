@@ -1,26 +1,27 @@
 //! The alert listener: a request becomes a delivery, a receipt or refusal becomes an answer.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, any, get};
 use axum::{Json, Router};
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::sync::Semaphore;
 
-use super::intake::{Intake, SourceIntake};
+use super::intake::{Intake, SourceIntake, Taken};
 use super::peer::TrustedProxies;
 use super::refusal::{Problem, Refusal};
-use super::settings::OnUndecodable;
+use super::settings::{OnUndecodable, PublicUrl};
 use crate::clock::Clock;
-use crate::domain::{Delivery, SourceName};
+use crate::domain::{Delivery, HttpRequest, SourceName};
 use crate::lifecycle::Lifecycle;
 use crate::store::{Receipt, ReceiptStatus};
 
@@ -31,6 +32,8 @@ pub struct WebhookLimits {
     pub body_timeout: Duration,
     /// Proxies whose word about the peer counts.
     pub trusted_proxies: TrustedProxies,
+    /// Where senders reach us, if not where they say.
+    pub public_url: Option<PublicUrl>,
 }
 
 #[derive(Clone)]
@@ -45,7 +48,7 @@ struct Webhook {
 /// Bytes of unfinished bodies in memory, of all senders together; nobody knows yet who they are.
 const UNREAD_BODIES: usize = 256 << 20;
 
-/// `POST /v1/alerts/{source}`, `GET /healthz` and whatever `ready` answers at `GET /readyz`.
+/// `POST /v1/alerts/{source}` (and GET where the source's scheme asks by it), `GET /healthz` and whatever `ready` answers at `GET /readyz`.
 pub fn router(
     intake: Arc<Intake>,
     limits: WebhookLimits,
@@ -56,7 +59,7 @@ pub fn router(
     let unread = Arc::new(Semaphore::new(UNREAD_BODIES));
     let webhook = Webhook { intake, limits, clock, lifecycle, unread };
     Router::new()
-        .route("/v1/alerts/{source}", post(receive).fallback(|| async { Refusal::Method }))
+        .route("/v1/alerts/{source}", any(receive))
         .with_state(webhook)
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", ready)
@@ -72,13 +75,17 @@ async fn receive(
     let Some(source) = webhook.intake.source(&name) else { return Refusal::UnknownSource.into_response() };
     let (parts, body) = request.into_parts();
     let peer = webhook.limits.trusted_proxies.peer(connected.ip(), &parts.headers);
+    if parts.method != Method::POST {
+        return webhook.other_method(source, &parts, peer);
+    }
     match webhook.read(source, &parts.headers, body).await {
         Ok(body) => {
             let Ok(name) = name.parse::<SourceName>() else { return Refusal::UnknownSource.into_response() };
-            let received_at = webhook.clock.now();
-            let delivery = Delivery { source: name, headers: parts.headers, body, received_at };
+            let request = webhook.limits.request(&parts);
+            let delivery = Delivery::new(name, parts.headers, body, webhook.clock.now()).requested(request);
             match webhook.intake.receive(source, delivery, Some(peer)).await {
-                Ok(receipt) => answer(receipt, source.on_undecodable),
+                Ok(Taken::Stored(receipt)) => answer(receipt, source.on_undecodable),
+                Ok(Taken::Answered(answer)) => Json(answer).into_response(),
                 Err(refusal) => refusal.into_response(),
             }
         }
@@ -92,7 +99,41 @@ async fn receive(
     }
 }
 
+impl WebhookLimits {
+    /// What was asked for, as the sender wrote it: the proxy's word about that does not count, ours does.
+    fn request(&self, parts: &Parts) -> HttpRequest {
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        let url = match &self.public_url {
+            Some(public) => public.with(target),
+            None => asked_host(parts)
+                .and_then(|host| Uri::builder().scheme("http").authority(host).path_and_query(target).build().ok()),
+        };
+        HttpRequest { method: parts.method.clone(), url }
+    }
+}
+
+/// The only `Host`, unless the request names one itself (RFC 9112 section 3.2.2).
+fn asked_host(parts: &Parts) -> Option<&str> {
+    if let Some(authority) = parts.uri.authority() {
+        return Some(authority.as_str());
+    }
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let host = hosts.next()?.to_str().ok()?;
+    hosts.next().is_none().then_some(host)
+}
+
 impl Webhook {
+    /// A GET may be a question of the scheme; everything else is a mistake.
+    fn other_method(&self, source: &SourceIntake, parts: &Parts, peer: IpAddr) -> Response {
+        let is_get = parts.method == Method::GET;
+        let answer = if is_get { self.intake.answer_get(source, &parts.headers, Some(peer)) } else { None };
+        match answer {
+            Some(Ok(answer)) => Json(answer).into_response(),
+            Some(Err(refusal)) => refusal.into_response(),
+            None => Refusal::Method { allow: source.methods() }.into_response(),
+        }
+    }
+
     /// The body's exact bytes, within the source's limits. Nothing is read that is not wanted.
     async fn read(&self, source: &SourceIntake, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
         if self.lifecycle.is_draining() {

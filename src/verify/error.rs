@@ -18,6 +18,9 @@ pub enum VerifyError {
         /// What a quarantine keeps.
         verified: Box<Verified>,
     },
+    /// Nobody can tell now, because something that is needed could not be fetched: the sender should come back.
+    #[error("the delivery cannot be judged now: {0}")]
+    Undecided(Reason),
 }
 
 impl VerifyError {
@@ -25,7 +28,7 @@ impl VerifyError {
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Forged(reason) | Self::Stale { reason, .. } => *reason,
+            Self::Forged(reason) | Self::Stale { reason, .. } | Self::Undecided(reason) => *reason,
         }
     }
 }
@@ -55,6 +58,30 @@ pub enum Reason {
     TimestampStale,
     /// Signed further ahead of our clock than the tolerance.
     TimestampFuture,
+    /// The part of the body that the signature needs is not of the scheme's shape.
+    MalformedBody,
+    /// It is none of the secrets.
+    CredentialMismatch,
+    /// `Content-Digest` is not the digest of the body, or of no kind that we know.
+    DigestMismatch,
+    /// The signature does not cover what it has to, or covers what the delivery does not have.
+    ComponentMissing,
+    /// The sender names another algorithm than the key has.
+    UnsupportedAlgorithm,
+    /// The sender names a key that we do not have.
+    UnknownKey,
+    /// The topic is none of `topic_arns`.
+    TopicNotAllowed,
+    /// The certificate is not where SNS keeps its certificates.
+    UntrustedCertUrl,
+    /// The subscription would be confirmed elsewhere than at SNS.
+    UntrustedSubscribeUrl,
+    /// The certificate is not one of SNS, or not of this time.
+    UntrustedCertificate,
+    /// The certificate could not be fetched now.
+    CertificateUnavailable,
+    /// The subscription could not be confirmed now.
+    ConfirmationUnavailable,
 }
 
 impl Reason {
@@ -73,6 +100,18 @@ impl Reason {
             Self::SignatureMismatch => "signature_mismatch",
             Self::TimestampStale => "timestamp_stale",
             Self::TimestampFuture => "timestamp_future",
+            Self::MalformedBody => "malformed_body",
+            Self::CredentialMismatch => "credential_mismatch",
+            Self::DigestMismatch => "digest_mismatch",
+            Self::ComponentMissing => "component_missing",
+            Self::UnsupportedAlgorithm => "unsupported_algorithm",
+            Self::UnknownKey => "unknown_key",
+            Self::TopicNotAllowed => "topic_not_allowed",
+            Self::UntrustedCertUrl => "untrusted_cert_url",
+            Self::UntrustedSubscribeUrl => "untrusted_subscribe_url",
+            Self::UntrustedCertificate => "untrusted_certificate",
+            Self::CertificateUnavailable => "certificate_unavailable",
+            Self::ConfirmationUnavailable => "confirmation_unavailable",
         }
     }
 }

@@ -11,13 +11,24 @@ use super::{Reason, TimestampFormat};
 /// No Unix time is longer: 13 digits of milliseconds reach the year 2286.
 const MOST_UNIX_DIGITS: usize = 13;
 
-/// Whether `time` is within `tolerance` of `now`, limits included on both sides.
-pub(super) fn judge(time: Timestamp, now: Timestamp, tolerance: Duration) -> Result<(), Reason> {
-    let age = now.duration_since(time);
-    match (age.unsigned_abs() <= tolerance, age.is_negative()) {
-        (true, _) => Ok(()),
-        (false, false) => Err(Reason::TimestampStale),
-        (false, true) => Err(Reason::TimestampFuture),
+/// How far a signed time may be from ours, limits included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Window {
+    /// Longer ago it is stale.
+    pub(super) back: Duration,
+    /// Further ahead it is not yet true.
+    pub(super) ahead: Duration,
+}
+
+impl Window {
+    /// Whether `time` lies in the window around `now`.
+    pub(super) fn judge(self, time: Timestamp, now: Timestamp) -> Result<(), Reason> {
+        let age = now.duration_since(time);
+        match age.is_negative() {
+            false if age.unsigned_abs() > self.back => Err(Reason::TimestampStale),
+            true if age.unsigned_abs() > self.ahead => Err(Reason::TimestampFuture),
+            true | false => Ok(()),
+        }
     }
 }
 
@@ -95,6 +106,7 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_790_000_000;
+    const WINDOW: Window = Window { back: Duration::from_secs(300), ahead: Duration::from_secs(300) };
 
     fn at(second: i64, nanosecond: i32) -> Timestamp {
         Timestamp::new(second, nanosecond).expect("a time")
@@ -115,16 +127,29 @@ mod tests {
             (Timestamp::MIN, stale),
             (Timestamp::MAX, future),
         ] {
-            assert_eq!(judge(time, at(NOW, 0), Duration::from_secs(300)), verdict, "{time}");
+            assert_eq!(WINDOW.judge(time, at(NOW, 0)), verdict, "{time}");
+        }
+    }
+
+    #[test]
+    fn the_two_sides_can_differ() {
+        let window = Window { back: Duration::from_secs(3600), ahead: Duration::from_secs(300) };
+        for (second, verdict) in [
+            (NOW - 3600, Ok(())),
+            (NOW + 300, Ok(())),
+            (NOW - 3601, Err(Reason::TimestampStale)),
+            (NOW + 301, Err(Reason::TimestampFuture)),
+        ] {
+            assert_eq!(window.judge(at(second, 0), at(NOW, 0)), verdict, "{second}");
         }
     }
 
     #[test]
     fn milliseconds_for_seconds_are_far_ahead_and_seconds_for_milliseconds_long_ago() {
         let ahead = TimestampFormat::Unix.parse("1790000000000").expect("thirteen digits are a time");
-        assert_eq!(judge(ahead, at(NOW, 0), Duration::from_secs(300)), Err(Reason::TimestampFuture));
+        assert_eq!(WINDOW.judge(ahead, at(NOW, 0)), Err(Reason::TimestampFuture));
         let ago = TimestampFormat::UnixMs.parse("1790000000").expect("ten digits are a time");
-        assert_eq!(judge(ago, at(NOW, 0), Duration::from_secs(300)), Err(Reason::TimestampStale));
+        assert_eq!(WINDOW.judge(ago, at(NOW, 0)), Err(Reason::TimestampStale));
     }
 
     #[test]

@@ -43,11 +43,11 @@ pub(super) fn is_id_byte(byte: u8) -> bool {
 }
 
 /// The headers that may be stored: the fixed list and the scheme's `own` id and time, never its `signature`.
-pub(super) fn storable(headers: &HeaderMap, own: &[HeaderName], signature: &HeaderName) -> HeaderMap {
+pub(super) fn storable(headers: &HeaderMap, own: &[HeaderName], signature: Option<&HeaderName>) -> HeaderMap {
     let kept = |name: &HeaderName| {
         let is_attribute = CLOUDEVENTS.iter().any(|prefix| name.as_str().starts_with(prefix));
         let listed = STORABLE.contains(&name.as_str()) || is_attribute || own.contains(name);
-        listed && name != signature && !authenticates(name)
+        listed && Some(name) != signature && !authenticates(name)
     };
     let chosen = headers.iter().filter(|(name, _)| kept(name));
     chosen.map(|(name, value)| (name.clone(), value.clone())).collect()
@@ -61,8 +61,18 @@ pub(super) fn authenticates(name: &HeaderName) -> bool {
 /// `application/json` and everything that ends in `+json` (RFC 6839 section 3.1), with any parameters.
 pub(super) fn is_json(value: &HeaderValue) -> bool {
     let Ok(text) = value.to_str() else { return false };
-    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = essence(text);
     essence == "application/json" || essence.strip_suffix("+json").is_some_and(is_media_type)
+}
+
+/// `text/plain`, with any parameters.
+pub(super) fn is_plain_text(value: &HeaderValue) -> bool {
+    value.to_str().is_ok_and(|text| essence(text) == "text/plain")
+}
+
+/// A media type without its parameters, in lower case.
+fn essence(text: &str) -> String {
+    text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 fn is_media_type(text: &str) -> bool {
@@ -114,7 +124,7 @@ mod tests {
         {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static("value"));
         }
-        let kept = storable(&headers, &own, &signature);
+        let kept = storable(&headers, &own, Some(&signature));
         let mut names: Vec<_> = kept.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["ce-id", "content-type", "x-id"]);

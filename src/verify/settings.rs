@@ -6,12 +6,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::VerifierProblem;
 use super::scheme::Plan;
+use super::{SignatureScheme, VerifierProblem};
 use crate::settings::{Duration, SecretRef};
-
-/// What Standard Webhooks, Slack and Stripe use both ways: five minutes.
-const DEFAULT_TOLERANCE: std::time::Duration = std::time::Duration::from_secs(5 * 60);
 
 /// Signed times have whole seconds, so a shorter window would refuse honest deliveries.
 const SHORTEST_TOLERANCE: std::time::Duration = std::time::Duration::from_secs(1);
@@ -26,17 +23,20 @@ const LONGEST_TOLERANCE: std::time::Duration = std::time::Duration::from_secs(36
 pub struct VerifySettings {
     /// How the sender signs.
     pub scheme: SignatureScheme,
-    /// The secrets shared with the sender; any of them may have signed, so that rotation needs no pause. At least one.
-    /// `sever sign` uses the first.
+    /// The secrets shared with the sender; any of them may have signed, so that rotation needs no pause. At least one,
+    /// except with `aws-sns`, which has none. `sever sign` uses the first. `standard-webhooks` and `rfc9421` also take
+    /// ed25519 public keys, which begin with `whpk_`; `basic` takes `user:password`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretRef>,
-    /// How far the signed time may be from ours, either way, limits included: 1s to 365d. Default: 5m. A queue that
-    /// may hold messages needs more.
+    /// How far the signed time may be from ours, either way, limits included: 1s to 365d. Default: 5m, and 1h with
+    /// `aws-sns`, where at most 5m of it count ahead. A queue that may hold messages needs more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tolerance: Option<Duration>,
     /// `standard-webhooks`: what the three headers begin with. Default: `webhook`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header_prefix: Option<HeaderPrefix>,
-    /// `hmac`: the header with the signature. Required.
+    /// The header with the signature or the secret. Required with `hmac` and `static-header`; `stripe`, `grafana`,
+    /// `shopify`, `crowdstrike` and `okta-event-hook` have the product's own as default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<String>,
     /// `hmac`: what stands before the signature in its header, for example `sha256=`. Default: nothing.
@@ -45,73 +45,37 @@ pub struct VerifySettings {
     /// `hmac`: the hash. Default: `sha256`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub algorithm: Option<MacAlgorithm>,
-    /// `hmac`: how the signature is written. Default: `hex`.
+    /// `hmac`, `crowdstrike`: how the signature is written. Default: `hex`, and `base64` with `crowdstrike`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<SignatureEncoding>,
-    /// `hmac`: the signed bytes, with `{body}` once and `{id}` and `{timestamp}` at most once, for example
-    /// `{timestamp}.{body}`. Default: `{body}`.
+    /// `hmac`, `crowdstrike`: the signed bytes, with `{body}` once and `{id}` and `{timestamp}` at most once, for
+    /// example `{timestamp}.{body}`. Default: `{body}`, and `{body}{timestamp}` with `crowdstrike`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed: Option<String>,
     /// `hmac`: the header with the id. Required with `{id}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id_header: Option<String>,
-    /// `hmac`: the header with the time of signing. Required with `{timestamp}`.
+    /// `hmac`, `grafana`, `crowdstrike`: the header with the time of signing. Required with `{timestamp}`. With
+    /// `grafana` it says that the time is signed. Default with `crowdstrike`: `X-Cs-Delivery-Timestamp`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timestamp_header: Option<String>,
-    /// `hmac`: how the time is written. Default: `unix`.
+    /// `hmac`, `crowdstrike`: how the time is written. Default: `unix`, and `rfc3339` with `crowdstrike`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timestamp_format: Option<TimestampFormat>,
-}
-
-/// How a sender signs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum SignatureScheme {
-    /// Standard Webhooks v1 and Svix: HMAC over id, time and body.
-    StandardWebhooks,
-    /// GitHub: HMAC over the body. No time is signed.
-    Github,
-    /// Any other HMAC over the body and perhaps an id and a time.
-    Hmac,
-}
-
-impl SignatureScheme {
-    /// Every scheme, in the order of the documentation.
-    pub const ALL: [Self; 3] = [Self::StandardWebhooks, Self::Github, Self::Hmac];
-
-    /// The name used in the config.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::StandardWebhooks => "standard-webhooks",
-            Self::Github => "github",
-            Self::Hmac => "hmac",
-        }
-    }
-
-    /// The keys that only some schemes have and this one has.
-    fn own_keys(self) -> &'static [&'static str] {
-        match self {
-            Self::StandardWebhooks => &["header_prefix"],
-            Self::Github => &[],
-            Self::Hmac => &[
-                "header",
-                "prefix",
-                "algorithm",
-                "encoding",
-                "signed",
-                "id_header",
-                "timestamp_header",
-                "timestamp_format",
-            ],
-        }
-    }
-}
-
-impl std::fmt::Display for SignatureScheme {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
+    /// `rfc9421`: the `keyid` of each of the `secrets`, in their order. Required.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key_ids: Vec<String>,
+    /// `rfc9421`: what a signature has to cover at least. `content-digest` is always among it.
+    /// Default: `@method`, `@authority`, `@path`, `content-digest`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub components: Option<Vec<String>>,
+    /// `aws-sns`: the topics that may deliver here, as whole ARNs. Required: any customer of AWS can make SNS sign.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub topic_arns: Vec<String>,
+    /// `aws-sns`: the signature versions taken: 1 (SHA-1, what topics have unless told otherwise) and 2 (SHA-256).
+    /// Default: both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature_versions: Option<Vec<SnsSignatureVersion>>,
 }
 
 /// What the headers of Standard Webhooks begin with. A sender uses one of them for all three.
@@ -170,11 +134,45 @@ pub enum TimestampFormat {
     Rfc3339,
 }
 
+/// How SNS signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "u8", into = "u8")]
+#[schemars(with = "u8")]
+pub enum SnsSignatureVersion {
+    /// RSA with SHA-1.
+    Sha1,
+    /// RSA with SHA-256.
+    Sha256,
+}
+
+impl TryFrom<u8> for SnsSignatureVersion {
+    type Error = String;
+
+    fn try_from(number: u8) -> Result<Self, String> {
+        match number {
+            1 => Ok(Self::Sha1),
+            2 => Ok(Self::Sha256),
+            other => Err(format!("{other} is no signature version of SNS; there are 1 and 2")),
+        }
+    }
+}
+
+impl From<SnsSignatureVersion> for u8 {
+    fn from(version: SnsSignatureVersion) -> Self {
+        match version {
+            SnsSignatureVersion::Sha1 => 1,
+            SnsSignatureVersion::Sha256 => 2,
+        }
+    }
+}
+
 /// Something that works and is perhaps not what was meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VerifyWarning {
     /// `tolerance` is given and the scheme signs no time.
     ToleranceUnused(SignatureScheme),
+    /// Nothing is signed: who once sees the secret can say anything.
+    NothingSigned(SignatureScheme),
 }
 
 impl std::fmt::Display for VerifyWarning {
@@ -184,11 +182,39 @@ impl std::fmt::Display for VerifyWarning {
                 f,
                 "tolerance: has no effect, because {scheme} signs no time here; repeats are recognised for ever instead"
             ),
+            Self::NothingSigned(scheme) => write!(
+                f,
+                "scheme: {scheme} signs nothing, so whoever once sees the secret can send any alert; use a scheme that \
+                 signs if the sender has one, keep the secret long and random, and change it now and then"
+            ),
         }
     }
 }
 
 impl VerifySettings {
+    /// A scheme with its secrets, and everything else as it is by default.
+    #[must_use]
+    pub fn new(scheme: SignatureScheme, secrets: Vec<SecretRef>) -> Self {
+        Self {
+            scheme,
+            secrets,
+            tolerance: None,
+            header_prefix: None,
+            header: None,
+            prefix: None,
+            algorithm: None,
+            encoding: None,
+            signed: None,
+            id_header: None,
+            timestamp_header: None,
+            timestamp_format: None,
+            key_ids: Vec::new(),
+            components: None,
+            topic_arns: Vec::new(),
+            signature_versions: None,
+        }
+    }
+
     /// Every problem that can be told without reading a secret; empty if there is none.
     #[must_use]
     pub fn validate(&self) -> Vec<VerifierProblem> {
@@ -200,21 +226,20 @@ impl VerifySettings {
     pub fn warnings(&self) -> Vec<VerifyWarning> {
         let timeless = self.plan().is_ok_and(|plan| !plan.signs_time());
         let unused = timeless && self.tolerance.is_some();
-        unused.then_some(VerifyWarning::ToleranceUnused(self.scheme)).into_iter().collect()
+        let unused = unused.then_some(VerifyWarning::ToleranceUnused(self.scheme));
+        let unsigned = self.scheme.cannot_sign().then_some(VerifyWarning::NothingSigned(self.scheme));
+        unused.into_iter().chain(unsigned).collect()
     }
 
     /// How far a signed time may be from ours, either way.
     pub(super) fn tolerance(&self) -> std::time::Duration {
-        self.tolerance.map_or(DEFAULT_TOLERANCE, |given| given.0)
+        self.tolerance.map_or(self.scheme.default_tolerance(), |given| given.0)
     }
 
     /// The settings as the scheme needs them, or everything that is wrong with them.
     pub(super) fn plan(&self) -> Result<Plan, Vec<VerifierProblem>> {
         let mut problems: Vec<_> = self.foreign_keys().collect();
-        if self.secrets.is_empty() {
-            let message = "holds no secret, so nothing could be verified; add one: [{env: NAME}] or [{file: PATH}]";
-            problems.push(VerifierProblem::new("secrets", message));
-        }
+        problems.extend(self.wrong_secrets().map(|message| VerifierProblem::new("secrets", message)));
         if !(SHORTEST_TOLERANCE..=LONGEST_TOLERANCE).contains(&self.tolerance()) {
             problems.push(VerifierProblem::new("tolerance", "must be from 1s to 365d; 5m suits a webhook"));
         }
@@ -228,12 +253,24 @@ impl VerifySettings {
         }
     }
 
+    fn wrong_secrets(&self) -> Option<&'static str> {
+        match (self.scheme, self.secrets.is_empty()) {
+            (SignatureScheme::AwsSns, false) => {
+                Some("SNS signs with a key of AWS and shares no secret; remove this key")
+            }
+            (SignatureScheme::AwsSns, true) | (_, false) => None,
+            (_, true) => {
+                Some("holds no secret, so nothing could be verified; add one: [{env: NAME}] or [{file: PATH}]")
+            }
+        }
+    }
+
     fn foreign_keys(&self) -> impl Iterator<Item = VerifierProblem> {
         let own = self.scheme.own_keys();
         self.given_keys().filter(|key| !own.contains(key)).map(|key| {
             let owners = SignatureScheme::ALL.into_iter().filter(|scheme| scheme.own_keys().contains(&key));
             let owners = owners.map(SignatureScheme::as_str).collect::<Vec<_>>().join(", ");
-            let message = format!("belongs to the scheme {owners} and means nothing to {}; remove it", self.scheme);
+            let message = format!("belongs to {owners} and means nothing to {}; remove it", self.scheme);
             VerifierProblem::new(key, message)
         })
     }
@@ -249,6 +286,10 @@ impl VerifySettings {
             ("id_header", self.id_header.is_some()),
             ("timestamp_header", self.timestamp_header.is_some()),
             ("timestamp_format", self.timestamp_format.is_some()),
+            ("key_ids", !self.key_ids.is_empty()),
+            ("components", self.components.is_some()),
+            ("topic_arns", !self.topic_arns.is_empty()),
+            ("signature_versions", self.signature_versions.is_some()),
         ];
         keys.into_iter().filter_map(|(key, given)| given.then_some(key))
     }

@@ -1,10 +1,13 @@
 //! A delivery that passed.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::Challenge;
 use super::keys::SignedBytes;
 use super::scheme::Signed;
 use crate::domain::{Delivery, SourceName};
@@ -22,19 +25,22 @@ pub struct Verified {
     headers: HeaderMap,
     body: Bytes,
     received_at: Timestamp,
+    challenge: Option<Challenge>,
 }
 
 impl Verified {
     /// `headers` are those that may be stored.
-    pub(super) fn authentic(source: &SourceName, signed: &Signed<'_>, headers: HeaderMap, delivery: &Delivery) -> Self {
+    pub(super) fn authentic(source: &SourceName, signed: Signed<'_>, headers: HeaderMap, delivery: &Delivery) -> Self {
+        let body = signed.body.clone().unwrap_or_else(|| delivery.body.clone());
         Self {
             source: source.clone(),
-            signed_id: signed.id.map(str::to_owned),
+            guard: guard(source, &signed, &body),
+            signed_id: signed.id.map(Cow::into_owned),
             signed_at: signed.time,
-            guard: guard(source, signed, &delivery.body),
             headers,
-            body: delivery.body.clone(),
+            body,
             received_at: delivery.received_at,
+            challenge: signed.challenge,
         }
     }
 
@@ -44,10 +50,8 @@ impl Verified {
     /// body alone; the row's own guard stands.
     #[must_use]
     pub fn restore(source: SourceName, body: Bytes, headers: HeaderMap, received_at: Timestamp) -> Self {
-        let delivery = Delivery { source: source.clone(), headers: HeaderMap::new(), body, received_at };
-        let signed =
-            Signed { id: None, time: None, bytes: SignedBytes([&delivery.body, b"", b"", b"", b"", b"", b""]) };
-        Self::authentic(&source, &signed, headers, &delivery)
+        let delivery = Delivery::new(source.clone(), HeaderMap::new(), body, received_at);
+        Self::authentic(&source, Signed::of(SignedBytes::of(&delivery.body)), headers, &delivery)
     }
 
     /// The source whose key signed it.
@@ -90,10 +94,16 @@ impl Verified {
         self.headers.get(name)
     }
 
-    /// The exact bytes received, never empty.
+    /// The exact bytes received, never empty. From SNS: the signed fields of the envelope, written anew.
     #[must_use]
     pub fn body(&self) -> &Bytes {
         &self.body
+    }
+
+    /// What the sender asks instead of bringing an alert. It has to be answered, and nothing of it decoded.
+    #[must_use]
+    pub fn challenge(&self) -> Option<&Challenge> {
+        self.challenge.as_ref()
     }
 
     /// When it was received, by the wall clock.
@@ -119,9 +129,9 @@ impl std::fmt::Debug for Verified {
 fn guard(source: &SourceName, signed: &Signed<'_>, body: &[u8]) -> [u8; 32] {
     // A name holds no zero byte, so no two pairs of name and identity give the same bytes.
     let named = Sha256::new_with_prefix(source.as_str()).chain_update([0]);
-    let identity = match signed.id {
-        Some(id) => named.chain_update(id),
-        None => named.chain_update(signed.bytes.digest()),
+    let identity = match &signed.id {
+        Some(id) => named.chain_update(id.as_bytes()),
+        None => named.chain_update(signed.covered.digest()),
     };
     let mut guard = [0; 32];
     guard[..HALF_GUARD].copy_from_slice(&identity.finalize()[..HALF_GUARD]);

@@ -207,8 +207,9 @@ impl World {
 
     async fn deliver_with(&self, headers: HeaderMap, body: Vec<u8>) -> Result<Receipt, Refusal> {
         let received_at = self.clock.now();
-        let delivery = Delivery { source: source(), headers, body: body.into(), received_at };
-        self.intake.receive(self.intake.source("edr").expect("the source"), delivery, None).await
+        let delivery = Delivery::new(source(), headers, body.into(), received_at);
+        let taken = self.intake.receive(self.intake.source("edr").expect("the source"), delivery, None).await?;
+        Ok(taken.receipt().expect("no question"))
     }
 
     /// The id of the job of an alert about this person.

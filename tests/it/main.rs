@@ -1,6 +1,7 @@
 //! One binary for every integration test.
 
 mod admin;
+mod challenges;
 mod cli_client;
 mod demo;
 mod formats;
@@ -24,5 +25,9 @@ mod support;
 mod testapp;
 mod verify;
 mod verify_altered;
+mod verify_interop;
+mod verify_reload;
 mod verify_settings;
+mod verify_sns;
+mod verify_vectors;
 mod webhook;

@@ -100,11 +100,11 @@ fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().expect("a client")
 }
 
-/// The interpreter that has the official `standardwebhooks` package.
+/// The interpreter that has the vendors' packages.
 #[expect(clippy::disallowed_methods, reason = "tests/run says where it put the package")]
-fn python() -> String {
+pub(crate) fn python() -> String {
     std::env::var("SEVER_TEST_PYTHON").unwrap_or_else(|_| {
-        panic!("SEVER_TEST_PYTHON names no Python with the package standardwebhooks; run tests/run, which installs it")
+        panic!("SEVER_TEST_PYTHON names no Python with the vendors' packages; run tests/run, which installs them")
     })
 }
 

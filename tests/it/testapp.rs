@@ -91,6 +91,11 @@ impl TestApp {
     }
 
     pub(crate) async fn with(config: &str) -> Self {
+        Self::adjusted(config, |_| ()).await
+    }
+
+    /// With parts of the loaded config replaced.
+    pub(crate) async fn adjusted(config: &str, adjust: impl FnOnce(&mut Loaded)) -> Self {
         let clock = Arc::new(ManualClock::new(START.parse().expect("a time")));
         let shared: Arc<dyn Clock> = clock.clone();
         let sandbox = Sandbox::start(SocketAddr::from(([127, 0, 0, 1], 0)), Arc::clone(&shared)).await.expect("a port");
@@ -100,17 +105,25 @@ impl TestApp {
         sandbox.okta().accept_ssws(TOKEN, &admin_id);
         let folder = tempfile::tempdir().expect("a folder");
         let lifecycle = Lifecycle::new();
-        let app = Self::open(config, &sandbox, &folder, &shared, &lifecycle);
+        let app = Self::open(config, &sandbox, &folder, &shared, &lifecycle, adjust);
         let signer = Signer::new(&signing()).expect("a signer");
         Self { app, sandbox, clock, folder, signer }
     }
 
-    fn open(config: &str, sandbox: &Sandbox, folder: &TempDir, clock: &Arc<dyn Clock>, lifecycle: &Lifecycle) -> App {
+    fn open(
+        config: &str,
+        sandbox: &Sandbox,
+        folder: &TempDir,
+        clock: &Arc<dyn Clock>,
+        lifecycle: &Lifecycle,
+        adjust: impl FnOnce(&mut Loaded),
+    ) -> App {
         let dir = folder.path().to_str().expect("a path");
         let text = config.replace("{okta}", &sandbox.okta().url()).replace("{dir}", dir);
         let file = folder.path().join("sever.yaml");
         std::fs::write(&file, text).expect("the config is written");
-        let loaded = Loaded::from_file(&file, clock).unwrap_or_else(|problems| panic!("{problems}"));
+        let mut loaded = Loaded::from_file(&file, clock).unwrap_or_else(|problems| panic!("{problems}"));
+        adjust(&mut loaded);
         App::new(loaded, Arc::clone(clock), lifecycle.clone()).expect("an app")
     }
 
@@ -120,7 +133,7 @@ impl TestApp {
         drop(app);
         let lifecycle = Lifecycle::new();
         let shared: Arc<dyn Clock> = clock.clone();
-        let app = Self::open(config, &sandbox, &folder, &shared, &lifecycle);
+        let app = Self::open(config, &sandbox, &folder, &shared, &lifecycle, |_| ());
         Self { app, sandbox, clock, folder, signer }
     }
 

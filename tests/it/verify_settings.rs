@@ -2,9 +2,9 @@
 
 use schemars::schema_for;
 use serde_json::{Value, json};
-use sever::verify::{SignatureScheme, Signer, Verifier, VerifySettings};
+use sever::verify::{SignatureScheme, Verifier, VerifySettings};
 
-use crate::verify::{NOW, at, delivery, examples, secrets, settings, signed, source};
+use crate::verify::{NOW, all_examples, at, delivery, secrets, settings, signed, signer, source};
 
 /// The fields that are complained about.
 fn fields(value: Value) -> Vec<String> {
@@ -48,12 +48,31 @@ fn every_problem_is_told_at_once() {
             "id_header": "i", "timestamp_header": "t"}),
             &["signed"],
         ),
+        (json!({"scheme": "static-header", "secrets": secrets()}), &["header"]),
+        (
+            json!({"scheme": "stripe", "secrets": secrets(), "header": "a b", "encoding": "hex"}),
+            &["encoding", "header"],
+        ),
+        (
+            json!({"scheme": "crowdstrike", "secrets": secrets(), "signed": "{timestamp}", "prefix": "x"}),
+            &["prefix", "signed"],
+        ),
+        (json!({"scheme": "aws-sns", "secrets": secrets()}), &["secrets", "topic_arns"]),
+        (
+            json!({"scheme": "aws-sns", "topic_arns": ["arn:aws:sns:us-east-1:111122223333:*"], "signature_versions": []}),
+            &["topic_arns[0]", "signature_versions"],
+        ),
+        (json!({"scheme": "rfc9421", "secrets": secrets(), "key_ids": ["a"]}), &["key_ids"]),
+        (
+            json!({"scheme": "rfc9421", "secrets": [secrets()[0]], "key_ids": ["\""], "components": ["Date", "@status"]}),
+            &["key_ids[0]", "components", "components[0]", "components[1]"],
+        ),
     ] {
         assert_eq!(fields(value.clone()), wanted, "{value}");
         let shape: Vec<_> = settings(value.clone()).validate().into_iter().map(|problem| problem.field).collect();
         assert_eq!(shape, wanted, "{value}");
     }
-    for example in examples(&secrets()) {
+    for example in all_examples(&secrets()) {
         let problems: Vec<_> = settings(example).validate().into_iter().map(|problem| problem.field).collect();
         assert_eq!(problems, none);
     }
@@ -63,7 +82,7 @@ fn every_problem_is_told_at_once() {
 fn a_foreign_key_is_refused_in_the_name_of_its_scheme() {
     let foreign = settings(json!({"scheme": "github", "secrets": secrets(), "signed": "{body}"}));
     let problem = foreign.validate().remove(0).to_string();
-    assert_eq!(problem, "signed: belongs to the scheme hmac and means nothing to github; remove it");
+    assert_eq!(problem, "signed: belongs to crowdstrike, hmac and means nothing to github; remove it");
     let unknown = json!({"scheme": "github", "secrets": secrets(), "tolerence": "5m"});
     let error = serde_json::from_value::<VerifySettings>(unknown).expect_err("an unknown key");
     assert!(error.to_string().contains("tolerence"), "{error}");
@@ -90,10 +109,10 @@ fn nothing_printable_shows_a_secret() {
     // The same in every spelling that a key or a signature could take.
     let canary = "canary-of-twenty-four-by";
     let coded = "Y2FuYXJ5LW9mLXR3ZW50eS1mb3VyLWJ5";
-    for example in examples(&json!([{"value": coded}])) {
+    for example in all_examples(&json!([{"value": coded}])) {
         let settings = settings(example.clone());
         let verifier = Verifier::new(source(), &settings).expect("a verifier");
-        let signer = Signer::new(&settings).expect("a signer");
+        let signer = signer(example.clone());
         let headers = signed(example, "msg_1", NOW, canary.as_bytes());
         let signature = headers.iter().map(|(_, value)| value.to_str().expect("ASCII")).max_by_key(|text| text.len());
         let signature = signature.expect("a signature");
@@ -104,6 +123,30 @@ fn nothing_printable_shows_a_secret() {
         for hidden in [canary, coded, signature] {
             assert!(!shown.contains(hidden), "{hidden} is shown in {shown}");
         }
+    }
+}
+
+#[test]
+fn secrets_that_no_header_could_bring_are_refused() {
+    for (scheme, secret) in [
+        ("bearer", "two words"),
+        ("bearer", "\u{e9}"),
+        ("basic", "no-colon"),
+        ("okta-event-hook", " blank"),
+        ("okta-event-hook", "line\nbreak"),
+    ] {
+        let value = json!({"scheme": scheme, "secrets": [{"value": secret}]});
+        assert_eq!(fields(value), ["secrets[0]"], "{scheme}: {secret:?}");
+    }
+}
+
+#[test]
+fn a_scheme_that_signs_nothing_is_mentioned_where_another_could_be_chosen() {
+    for example in all_examples(&secrets()) {
+        let warned =
+            settings(example.clone()).warnings().iter().any(|warning| warning.to_string().contains("signs nothing"));
+        let wanted = ["bearer", "basic", "static-header"].contains(&example["scheme"].as_str().expect("a name"));
+        assert_eq!(warned, wanted, "{example}");
     }
 }
 
@@ -119,10 +162,10 @@ fn a_tolerance_without_effect_is_mentioned() {
 fn the_schema_lists_every_key_and_takes_what_the_types_take() {
     let schema = serde_json::to_value(schema_for!(VerifySettings)).expect("a schema");
     let properties = schema["properties"].as_object().expect("properties");
-    assert_eq!(properties.len(), 12);
+    assert_eq!(properties.len(), 16);
     assert_eq!(schema["additionalProperties"], json!(false));
     let validator = jsonschema::validator_for(&schema).expect("a valid schema");
-    for example in examples(&secrets()) {
+    for example in all_examples(&secrets()) {
         for key in example.as_object().expect("settings").keys() {
             assert!(properties.contains_key(key), "{key} is not in the schema");
         }

@@ -3,6 +3,8 @@
 //! Whether a time is signed is decided by the settings, never by what a delivery brings: a time moved into the body
 //! would otherwise pass as a body without time.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName};
 use jiff::Timestamp;
 
@@ -71,22 +73,21 @@ impl Spec {
         self.template.has_timestamp()
     }
 
+    /// What is signed, and the number of the key that signed it.
     pub(super) fn authenticate<'a>(
         &'a self,
         keys: &Keys,
         headers: &'a HeaderMap,
         body: &'a [u8],
-    ) -> Result<Signed<'a>, Reason> {
+    ) -> Result<(Signed<'a>, usize), Reason> {
         let signature = headers::once(headers, &self.header)?;
         let id = self.id_header.as_ref().map(|name| headers::id(headers, name)).transpose()?;
         let time_text = self.timestamp_header.as_ref().map(|name| headers::once(headers, name)).transpose()?;
         let time = time_text.map(|text| self.time(text)).transpose()?;
         let candidate = self.candidate(signature)?;
         let bytes = self.signed_bytes(id, time_text, body);
-        if !keys.any_makes(&bytes, std::iter::once(candidate)) {
-            return Err(Reason::SignatureMismatch);
-        }
-        Ok(Signed { id, time, bytes })
+        let key = keys.which_makes(&bytes, std::iter::once(candidate)).ok_or(Reason::SignatureMismatch)?;
+        Ok((Signed { id: id.map(Cow::Borrowed), time, ..Signed::of(bytes) }, key))
     }
 
     pub(super) fn sign(&self, keys: &Keys, id: &str, now: Timestamp, body: &[u8]) -> Result<SignedHeaders, Reason> {
@@ -107,7 +108,7 @@ impl Spec {
 
     pub(super) fn storable(&self, headers: &HeaderMap) -> HeaderMap {
         let own: Vec<_> = self.id_header.iter().chain(&self.timestamp_header).cloned().collect();
-        headers::storable(headers, &own, &self.header)
+        headers::storable(headers, &own, Some(&self.header))
     }
 
     fn signed_bytes<'a>(&'a self, id: Option<&'a str>, time: Option<&'a str>, body: &'a [u8]) -> SignedBytes<'a> {
@@ -132,7 +133,8 @@ impl Spec {
     }
 }
 
-fn header_name(field: &str, text: Option<&str>, problems: &mut Vec<VerifierProblem>) -> Option<HeaderName> {
+/// The name of a header in the settings, if it is one.
+pub(super) fn header_name(field: &str, text: Option<&str>, problems: &mut Vec<VerifierProblem>) -> Option<HeaderName> {
     let name = HeaderName::from_bytes(text?.as_bytes());
     name.map_err(|_| {
         let message = format!("{text:?} is not the name of a header; use letters, digits and -");
@@ -146,7 +148,7 @@ fn misfits(settings: &VerifySettings, template: Option<&Template>) -> Vec<Verifi
     let mut problems = Vec::new();
     let mut wrong = |field: &str, message: &str| problems.push(VerifierProblem::new(field, message));
     if settings.header.is_none() {
-        wrong("header", "is required with the scheme hmac: the name of the header that carries the signature");
+        wrong("header", "is required with hmac: the name of the header that carries the signature");
     }
     if !settings.prefix.as_deref().is_none_or(is_prefix) {
         wrong("prefix", "must be printable ASCII and not begin with a blank");

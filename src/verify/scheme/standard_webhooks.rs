@@ -1,7 +1,10 @@
-//! Standard Webhooks, version 1 of its signatures, and Svix, which differs in the names of the headers.
+//! Standard Webhooks, and Svix, which differs in the names of the headers.
 //!
-//! Signed is `id.timestamp.body`. The signature header is a list, so that a sender can change keys without a pause;
-//! elements of other versions are passed over (Standard Webhooks specification, "Signature scheme").
+//! Signed is `id.timestamp.body`, by HMAC (v1) or ed25519 (v1a). The signature header is a list, so that a sender can
+//! change keys without a pause; elements of versions that we have no key for are passed over (Standard Webhooks
+//! specification, "Signature scheme").
+
+use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName};
 use jiff::Timestamp;
@@ -11,7 +14,13 @@ use crate::verify::keys::{Keys, SignedBytes, Tag};
 use crate::verify::{HeaderPrefix, MacAlgorithm, Reason, SignatureEncoding, TimestampFormat, headers};
 
 /// Marks an HMAC-SHA256 in the list.
-const VERSION: &str = "v1,";
+const HMAC: &str = "v1,";
+
+/// Marks an ed25519 signature in the list.
+const ED25519: &str = "v1a,";
+
+/// The length of an ed25519 signature, in bytes (RFC 8032 section 5.1.6).
+const ED25519_BYTES: usize = 64;
 
 /// The scheme with its keys.
 pub(in crate::verify) struct StandardWebhooks {
@@ -38,11 +47,37 @@ impl StandardWebhooks {
         let time_text = headers::once(headers, time_header)?;
         let time = TimestampFormat::Unix.parse(time_text)?;
         let bytes = signed_bytes(id, time_text, body);
-        let candidates = candidates(list)?;
-        if !self.keys.any_makes(&bytes, candidates) {
-            return Err(Reason::SignatureMismatch);
+        let macs = candidates(list, HMAC, MacAlgorithm::Sha256.tag_bytes());
+        let signatures = candidates(list, ED25519, ED25519_BYTES);
+        self.refuse_hopeless(list, &macs, &signatures)?;
+        // Both kinds are worked through, whichever was right.
+        if self.keys.any_makes(&bytes, macs) | self.keys.any_verifies(&bytes, signatures) {
+            return Ok(Signed { id: Some(Cow::Borrowed(id)), time: Some(time), ..Signed::of(bytes) });
         }
-        Ok(Signed { id: Some(id), time: Some(time), bytes })
+        Err(Reason::SignatureMismatch)
+    }
+
+    /// Why no signature of the list could be right, without trying one.
+    fn refuse_hopeless(
+        &self,
+        list: &str,
+        macs: &(impl Iterator<Item = Tag> + Clone),
+        signatures: &(impl Iterator<Item = Tag> + Clone),
+    ) -> Result<(), Reason> {
+        let (macs, signatures) = (macs.clone().next().is_some(), signatures.clone().next().is_some());
+        let has = |version| elements(list, version).next().is_some();
+        let (mac_keys, public_keys) = (self.keys.has_mac(), self.keys.has_public());
+        if (macs && mac_keys) || (signatures && public_keys) {
+            Ok(())
+        } else if (has(HMAC) && mac_keys) || (has(ED25519) && public_keys) {
+            Err(Reason::MalformedSignature)
+        } else {
+            Err(Reason::UnknownVersion)
+        }
+    }
+
+    pub(super) fn can_sign(&self) -> bool {
+        self.keys.sign(&SignedBytes::default()).is_some()
     }
 
     pub(super) fn sign(&self, id: &str, now: Timestamp, body: &[u8]) -> Result<SignedHeaders, Reason> {
@@ -51,7 +86,7 @@ impl StandardWebhooks {
         let time = TimestampFormat::Unix.write(now);
         TimestampFormat::Unix.parse(&time)?;
         let tag = self.keys.sign(&signed_bytes(id, &time, body)).ok_or(Reason::SignatureMismatch)?;
-        let signature = format!("{VERSION}{}", tag.encode(SignatureEncoding::Base64));
+        let signature = format!("{HMAC}{}", tag.encode(SignatureEncoding::Base64));
         Ok(vec![
             (id_header.clone(), value(id)?),
             (time_header.clone(), value(&time)?),
@@ -60,7 +95,7 @@ impl StandardWebhooks {
     }
 
     pub(super) fn storable(&self, headers: &HeaderMap) -> HeaderMap {
-        headers::storable(headers, &self.own, &self.signature)
+        headers::storable(headers, &self.own, Some(&self.signature))
     }
 }
 
@@ -68,13 +103,11 @@ fn signed_bytes<'a>(id: &'a str, time: &'a str, body: &'a [u8]) -> SignedBytes<'
     SignedBytes([id.as_bytes(), b".", time.as_bytes(), b".", body, b"", b""])
 }
 
-/// The well-formed signatures of our version; a malformed one does not spoil the others.
-fn candidates(list: &str) -> Result<impl Iterator<Item = Tag> + Clone, Reason> {
-    let versioned = list.split(' ').filter_map(|element| element.strip_prefix(VERSION));
-    if versioned.clone().next().is_none() {
-        return Err(Reason::UnknownVersion);
-    }
-    let length = MacAlgorithm::Sha256.tag_bytes();
-    let tags = versioned.filter_map(move |text| Tag::decode(SignatureEncoding::Base64, text, length));
-    if tags.clone().next().is_none() { Err(Reason::MalformedSignature) } else { Ok(tags) }
+fn elements<'a>(list: &'a str, version: &'static str) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
+    list.split(' ').filter_map(move |element| element.strip_prefix(version))
+}
+
+/// The well-formed signatures of a version; a malformed one does not spoil the others.
+fn candidates<'a>(list: &'a str, version: &'static str, length: usize) -> impl Iterator<Item = Tag> + Clone + use<'a> {
+    elements(list, version).filter_map(move |text| Tag::decode(SignatureEncoding::Base64, text, length))
 }
