@@ -34,12 +34,16 @@ pub struct HttpDownload(reqwest::Client);
 
 impl HttpDownload {
     /// Fails where the machine offers no root certificates to trust.
-    #[expect(clippy::disallowed_methods, reason = "provider::http is of another stage; this is the one client here")]
     pub fn new() -> Result<Self, String> {
+        Self::build(true)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "provider::http is of another stage; this is the one client here")]
+    fn build(https_only: bool) -> Result<Self, String> {
         let client = reqwest::Client::builder()
             .user_agent(concat!("sever/", env!("CARGO_PKG_VERSION")))
             .timeout(LONGEST_WAIT)
-            .https_only(true)
+            .https_only(https_only)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .referer(false)
@@ -77,4 +81,41 @@ fn root_cause(error: &dyn Error) -> String {
         cause = source;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::response::Redirect;
+    use axum::routing::get;
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    /// A server on this machine, and what it has to be asked for.
+    async fn server() -> (JoinSet<()>, String) {
+        let app = Router::new()
+            .route("/fine", get(|| async { "here" }))
+            .route("/large", get(|| async { "x".repeat(LARGEST_BYTES + 1) }))
+            .route("/moved", get(|| async { Redirect::temporary("/fine") }));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let mut task = JoinSet::new();
+        task.spawn(async move { axum::serve(listener, app).await.expect("a server") });
+        (task, url)
+    }
+
+    #[tokio::test]
+    async fn only_a_short_answer_from_the_very_place_is_taken() {
+        let (_server, url) = server().await;
+        let plain = HttpDownload::build(false).expect("a client");
+        assert_eq!(plain.get(&format!("{url}/fine")).await.expect("an answer"), "here");
+        for (path, why) in [("large", "larger"), ("moved", "307"), ("missing", "404")] {
+            let error = plain.get(&format!("{url}/{path}")).await.expect_err("refused").to_string();
+            assert!(error.contains(why), "{path}: {error}");
+        }
+        let secure = HttpDownload::new().expect("a client");
+        assert!(secure.get(&format!("{url}/fine")).await.is_err(), "not without TLS");
+    }
 }

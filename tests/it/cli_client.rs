@@ -479,6 +479,30 @@ fn what_sign_prints_verifies() {
 }
 
 #[test]
+fn sign_knows_the_schemes_of_products() {
+    let scene = Scene::new();
+    let time = "2026-11-21T22:14:07Z";
+    let plain = scene.file("plain", "sever:an-hmac-secret");
+    let shared = json!([{"value": "sever:an-hmac-secret"}]);
+    for (scheme, args) in [("slack", &["--time", time][..]), ("stripe", &["--time", time]), ("pagerduty", &[])] {
+        let out = run(&[&["sign", "--scheme", scheme, "--secret-file", &plain], args].concat(), ALERT_BODY).fine();
+        assert_verifies(&out, ALERT_BODY, json!({"scheme": scheme, "secrets": shared}), at());
+    }
+    let out = run(&["sign", "--scheme", "basic", "--secret-file", &plain], ALERT_BODY).fine();
+    assert!(out.contains("authorization: Basic c2V2ZXI6YW4taG1hYy1zZWNyZXQ=\n"), "{out}");
+
+    let coded = scene.file("coded", "whsec_YSBwbGFpbiBzZWNyZXQ=");
+    let rfc9421 = ["sign", "--scheme", "rfc9421", "--secret-file", &coded, "--key-id", "siem", "--time", time];
+    let url = ["--url", "https://hooks.example.com/v1/alerts/edr"];
+    let out = run(&[&rfc9421[..], &url].concat(), ALERT_BODY).fine();
+    let settings =
+        json!({"scheme": "rfc9421", "secrets": [{"value": "whsec_YSBwbGFpbiBzZWNyZXQ="}], "key_ids": ["siem"]});
+    assert_verifies(&out, ALERT_BODY, settings, at());
+    run(&rfc9421, ALERT_BODY).failed(2, &["component_missing", "URL"]);
+    run(&["sign", "--scheme", "aws-sns", "--secret-file", &coded], ALERT_BODY).failed(2, &["shares no secret"]);
+}
+
+#[test]
 fn sign_refuses_what_it_would_ignore_and_what_no_verifier_takes() {
     let scene = Scene::new();
     let plain = scene.file("plain", "an-hmac-secret-of-some-length-0123");

@@ -1,10 +1,14 @@
 //! Whatever is altered, nothing of it is accepted.
 
-use http::HeaderValue;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
 use sever::verify::VerifyError;
+use sha2::{Digest, Sha512};
 
 use crate::verify::{NOW, all_examples, at, delivery, examples, fixed_examples, secrets, signed, verifier};
 
@@ -70,6 +74,67 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
+fn key_pair() -> Ed25519KeyPair {
+    Ed25519KeyPair::from_seed_unchecked(&[7; 32]).expect("a key pair")
+}
+
+fn public_key() -> Value {
+    json!({"value": format!("whpk_{}", STANDARD.encode(key_pair().public_key().as_ref()))})
+}
+
+/// A delivery by Standard Webhooks v1a, or by RFC 9421 with ed25519, and the settings that take it.
+fn ed25519(number: usize, body: &[u8]) -> (Value, Vec<(HeaderName, HeaderValue)>) {
+    let (settings, text) = if number == 0 { v1a(body) } else { rfc9421(body) };
+    let headers = text
+        .into_iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(&value).expect("a value")));
+    (settings, headers.collect())
+}
+
+type Headers = Vec<(&'static str, String)>;
+
+fn v1a(body: &[u8]) -> (Value, Headers) {
+    let signature = key_pair().sign(&[format!("msg_1.{NOW}.").as_bytes(), body].concat());
+    let headers = vec![
+        ("webhook-id", "msg_1".to_owned()),
+        ("webhook-timestamp", NOW.to_string()),
+        ("webhook-signature", format!("v1a,{}", STANDARD.encode(signature))),
+    ];
+    (json!({"scheme": "standard-webhooks", "secrets": [public_key(), secrets()[0]]}), headers)
+}
+
+fn rfc9421(body: &[u8]) -> (Value, Headers) {
+    let digest = format!("sha-512=:{}:", STANDARD.encode(Sha512::digest(body)));
+    let parameters = format!(r#"("content-digest" "@authority");created={NOW};keyid="a";alg="ed25519""#);
+    let base =
+        format!("\"content-digest\": {digest}\n\"@authority\": hooks.example.com\n\"@signature-params\": {parameters}");
+    let headers = vec![
+        ("signature", format!("x=:{}:", STANDARD.encode(key_pair().sign(base.as_bytes())))),
+        ("signature-input", format!("x={parameters}")),
+        ("content-digest", digest),
+    ];
+    let settings = json!({"scheme": "rfc9421", "secrets": [public_key()], "key_ids": ["a"],
+        "components": ["@authority", "content-digest"]});
+    (settings, headers)
+}
+
+/// RFC 8032 section 5.1.7: S and S + L would be two signatures of one message.
+#[test]
+fn an_ed25519_signature_has_one_spelling() {
+    let (settings, mut headers) = ed25519(0, b"{}");
+    let mut signature = STANDARD.decode(&headers[2].1.as_bytes()[4..]).expect("base64");
+    let order = hex::decode("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010").expect("hex");
+    let mut carry = 0;
+    for (byte, more) in signature[32..].iter_mut().zip(order) {
+        let sum = u16::from(*byte) + u16::from(more) + carry;
+        *byte = u8::try_from(sum & 0xff).expect("a byte");
+        carry = sum >> 8;
+    }
+    assert_eq!(carry, 0);
+    headers[2].1 = HeaderValue::from_str(&format!("v1a,{}", STANDARD.encode(signature))).expect("a value");
+    assert!(verifier(settings).verify(delivery(&headers, b"{}"), at(NOW)).is_err());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -97,6 +162,27 @@ proptest! {
         }
         let verdict = verifier(example.clone()).verify(delivery(&headers, &body), at(NOW));
         prop_assert!(matches!(verdict, Err(VerifyError::Forged(_))), "{example}: {verdict:?}");
+    }
+
+    #[test]
+    fn an_altered_ed25519_delivery_is_forged(
+        (number, target, change) in (0..2_usize, any::<Index>(), change()),
+        body in proptest::collection::vec(any::<u8>(), 1..200),
+    ) {
+        let (settings, mut headers) = ed25519(number, &body);
+        let verifier = verifier(settings);
+        prop_assert!(verifier.verify(delivery(&headers, &body), at(NOW)).is_ok());
+        let mut body = body;
+        match target.index(headers.len() + 1) {
+            0 => body = change.apply(&body),
+            header => {
+                let value = HeaderValue::from_bytes(&change.apply(headers[header - 1].1.as_bytes()));
+                let Ok(value) = value else { return Ok(()) };
+                headers[header - 1].1 = value;
+            }
+        }
+        let verdict = verifier.verify(delivery(&headers, &body), at(NOW));
+        prop_assert!(matches!(verdict, Err(VerifyError::Forged(_))), "{verdict:?}");
     }
 
     #[test]

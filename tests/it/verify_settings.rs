@@ -177,3 +177,21 @@ fn the_schema_lists_every_key_and_takes_what_the_types_take() {
         assert_eq!(serde_json::to_value(scheme).expect("a name"), json!(scheme.as_str()));
     }
 }
+
+#[test]
+fn the_documentation_has_every_scheme_and_its_examples_work() {
+    let page = include_str!("../../docs/sources/signatures.md");
+    let examples = page.lines().filter(|line| line.starts_with('|')).filter_map(|line| {
+        let cell = line.split(" | ").nth(1)?;
+        cell.strip_prefix("`{").map(|_| cell.trim_matches('`'))
+    });
+    let mut seen = Vec::new();
+    for example in examples {
+        let settings: VerifySettings =
+            serde_saphyr::from_str(example).unwrap_or_else(|wrong| panic!("{example}: {wrong}"));
+        assert_eq!(settings.validate(), Vec::new(), "{example}");
+        seen.push(settings.scheme);
+    }
+    let missing: Vec<_> = SignatureScheme::ALL.into_iter().filter(|scheme| !seen.contains(scheme)).collect();
+    assert_eq!(missing, Vec::new());
+}
