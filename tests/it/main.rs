@@ -27,6 +27,7 @@ mod verify;
 mod verify_altered;
 mod verify_interop;
 mod verify_reload;
+mod verify_rfc9421;
 mod verify_settings;
 mod verify_sns;
 mod verify_vectors;

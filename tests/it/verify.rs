@@ -152,6 +152,28 @@ fn an_empty_body_is_refused_and_never_signed() {
     }
 }
 
+/// What is said of a list made from the right one.
+fn listed(scheme: &str, change: impl Fn(&str) -> String) -> Option<Reason> {
+    let example = json!({"scheme": scheme, "secrets": secrets()});
+    let mut headers = signed(example.clone(), "", NOW, b"{}");
+    let list = change(headers[0].1.to_str().expect("ASCII"));
+    headers[0].1 = HeaderValue::from_str(&list).expect("a value");
+    verifier(example).verify(delivery(&headers, b"{}"), at(NOW)).err().map(|error| error.reason())
+}
+
+#[test]
+fn lists_of_signatures_are_read_as_their_senders_write_them() {
+    let zeros = "0".repeat(64);
+    assert_eq!(listed("pagerduty", |list| format!("v2=abc, v1={zeros} , {list}")), None);
+    assert_eq!(listed("pagerduty", |list| list.replace("v1=", "v2=")), Some(Reason::UnknownVersion));
+    assert_eq!(listed("pagerduty", |_| "v1=abc,v1=".to_owned()), Some(Reason::MalformedSignature));
+    assert_eq!(listed("stripe", |list| format!("v0=abc,nonsense,{list},v1={zeros},v1=abc")), None);
+    assert_eq!(listed("stripe", |list| format!("{list},t=1")), Some(Reason::MalformedHeader), "of two, which?");
+    assert_eq!(listed("stripe", |list| list.replace(",v1", ", v1")), Some(Reason::UnknownVersion));
+    assert_eq!(listed("stripe", str::to_uppercase), Some(Reason::MalformedHeader));
+    assert_eq!(listed("stripe", |list| list.replace("t=", "t=+")), Some(Reason::MalformedTimestamp));
+}
+
 #[test]
 fn ids_that_could_move_a_border_are_refused() {
     let example = json!({"scheme": "standard-webhooks", "secrets": secrets()});
