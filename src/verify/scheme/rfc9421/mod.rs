@@ -37,29 +37,30 @@ pub(in crate::verify) struct Rules {
 
 impl Rules {
     pub(super) fn new(settings: &VerifySettings) -> Result<Self, Vec<VerifierProblem>> {
-        let mut problems = Vec::new();
-        if settings.key_ids.len() != settings.secrets.len() {
-            let message = format!(
-                "has {} entries for {} secrets; give the keyid of each secret, in the same order",
-                settings.key_ids.len(),
-                settings.secrets.len()
-            );
-            problems.push(VerifierProblem::new("key_ids", message));
-        }
-        let is_id = |id: &str| {
-            !id.is_empty()
-                && id.bytes().all(|byte| (byte.is_ascii_graphic() || byte == b' ') && !b"\"\\".contains(&byte))
-        };
-        for (index, _) in settings.key_ids.iter().enumerate().filter(|(_, id)| !is_id(id)) {
-            let message = "must be printable ASCII without quotation marks";
-            problems.push(VerifierProblem::new(format!("key_ids[{index}]"), message));
-        }
         let default = || COMPONENTS.map(str::to_owned).to_vec();
         let required = settings.components.clone().unwrap_or_else(default);
+        let mut problems = wrong_ids(settings);
         problems.extend(wrong_components(&required));
         let key_ids = settings.key_ids.clone();
         if problems.is_empty() { Ok(Self { required, key_ids }) } else { Err(problems) }
     }
+}
+
+fn wrong_ids(settings: &VerifySettings) -> Vec<VerifierProblem> {
+    let mut problems = Vec::new();
+    let (ids, secrets) = (settings.key_ids.len(), settings.secrets.len());
+    if ids != secrets {
+        let message = format!("has {ids} entries for {secrets} secrets; give the keyid of each, in the same order");
+        problems.push(VerifierProblem::new("key_ids", message));
+    }
+    let is_text = |byte: u8| (byte.is_ascii_graphic() || byte == b' ') && !b"\"\\".contains(&byte);
+    for (index, id) in settings.key_ids.iter().enumerate() {
+        if id.is_empty() || !id.bytes().all(is_text) {
+            let message = "must be printable ASCII without quotation marks";
+            problems.push(VerifierProblem::new(format!("key_ids[{index}]"), message));
+        }
+    }
+    problems
 }
 
 fn wrong_components(required: &[String]) -> Vec<VerifierProblem> {
