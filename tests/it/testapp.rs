@@ -96,7 +96,21 @@ impl TestApp {
 
     /// With parts of the loaded config replaced.
     pub(crate) async fn adjusted(config: &str, adjust: impl FnOnce(&mut Loaded)) -> Self {
-        let clock = Arc::new(ManualClock::new(START.parse().expect("a time")));
+        Self::on(clock(), config, adjust).await
+    }
+
+    /// Around one provider of another kind. Its stand-in runs on `clock`, and `settings` (with `kind` and `url`) lead to
+    /// it; the rule of [`CONFIG`] ends every session there.
+    pub(crate) async fn with_provider(clock: Arc<ManualClock>, name: &str, settings: Value) -> Self {
+        Self::with_target(clock, json!({"provider": name}), settings).await
+    }
+
+    /// The same, where the rule asks for what `target` says, such as `{"provider": "chat", "scope": "sessions"}`.
+    pub(crate) async fn with_target(clock: Arc<ManualClock>, target: Value, settings: Value) -> Self {
+        Self::on(clock, &config_for(&target, &settings), |_| ()).await
+    }
+
+    async fn on(clock: Arc<ManualClock>, config: &str, adjust: impl FnOnce(&mut Loaded)) -> Self {
         let shared: Arc<dyn Clock> = clock.clone();
         let sandbox = Sandbox::start(SocketAddr::from(([127, 0, 0, 1], 0)), Arc::clone(&shared)).await.expect("a port");
         let admin = Person::new("admin@example.com");
@@ -234,6 +248,21 @@ impl TestApp {
     pub(crate) async fn gates(&self) -> Vec<String> {
         self.app.store.gates().await.expect("gates").into_iter().map(|gate| gate.reason.to_string()).collect()
     }
+}
+
+/// A clock at [`START`], moved by hand.
+pub(crate) fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::new(START.parse().expect("a time")))
+}
+
+/// [`CONFIG`] with another provider in Okta's place. JSON is YAML.
+pub(crate) fn config_for(target: &Value, settings: &Value) -> String {
+    let name = target["provider"].as_str().expect("the target names its provider");
+    let (before, rest) = CONFIG.split_once("providers:").expect("providers");
+    let (_, rules) = rest.split_once("rules:").expect("rules");
+    let of_okta = ", {provider: okta, id: 00uprotected00000000}";
+    let rules = rules.replace("{provider: okta}", &target.to_string()).replace(of_okta, "");
+    format!("{before}providers:\n  {name}: {settings}\nrules:{rules}")
 }
 
 pub(crate) fn uuid() -> String {
