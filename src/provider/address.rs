@@ -31,6 +31,9 @@ pub(super) enum AddressError {
     /// A path where the kind has none.
     #[error("must end after the host; remove the path")]
     Path,
+    /// A path that would be read as another one.
+    #[error("has a path that is not plain; write only letters, digits and - . _ ~ between its slashes")]
+    OddPath,
     /// `?...`.
     #[error("must not hold a query; remove everything from the ? on")]
     Query,
@@ -41,6 +44,26 @@ pub(super) enum AddressError {
 
 /// Reads the base URL of a provider whose URL ends after the host.
 pub(super) fn base_url(text: &str) -> Result<Url, AddressError> {
+    let url = any_base_url(text)?;
+    if url.path() == "/" { Ok(url) } else { Err(AddressError::Path) }
+}
+
+/// Reads the base URL of a provider that may live below a path. It comes back without a slash at its end, except after
+/// the host alone.
+pub(super) fn base_url_with_path(text: &str) -> Result<Url, AddressError> {
+    let mut url = any_base_url(text)?;
+    let (_, after_scheme) = text.split_once("://").ok_or(AddressError::NotUrl)?;
+    let path = after_scheme.split_once('/').map_or("", |(_, path)| path).trim_end_matches('/');
+    let is_plain = |segment: &str| segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b));
+    let is_fine = |part: &str| is_plain(part) && segment(part).is_ok();
+    if after_scheme.contains('\\') || !(path.is_empty() || path.split('/').all(is_fine)) {
+        return Err(AddressError::OddPath);
+    }
+    url.set_path(path);
+    Ok(url)
+}
+
+fn any_base_url(text: &str) -> Result<Url, AddressError> {
     if text.contains(['{', '}', '<', '>']) {
         return Err(AddressError::Placeholder);
     }
@@ -70,7 +93,7 @@ fn refuse_unsafe(text: &str, url: &Url) -> Result<(), AddressError> {
     if text.contains('@') {
         return Err(AddressError::UserInfo);
     }
-    if url.path() == "/" { Ok(()) } else { Err(AddressError::Path) }
+    Ok(())
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -140,6 +163,32 @@ mod tests {
         ];
         for (text, why) in refused {
             assert_eq!(base_url(text).err(), Some(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_sub_path_is_kept_if_it_is_plain() {
+        for (text, read) in [
+            ("https://chat.acme.com", "https://chat.acme.com/"),
+            ("https://chat.acme.com/", "https://chat.acme.com/"),
+            ("https://acme.com/chat", "https://acme.com/chat"),
+            ("https://acme.com/chat/", "https://acme.com/chat"),
+            ("https://acme.com/a.b/c-d_e~f", "https://acme.com/a.b/c-d_e~f"),
+        ] {
+            assert_eq!(base_url_with_path(text).as_ref().map(Url::as_str), Ok(read));
+        }
+        for odd in ["/a/../b", "/..", "/.", "/%2e%2e/x", "/a//b", "//a", "/a;b", "/a%20b", "/ä", "\\a", "/a\\..\\b"] {
+            let found = base_url_with_path(&format!("https://acme.com{odd}")).err();
+            assert_eq!(found, Some(AddressError::OddPath), "{odd}");
+        }
+        for (text, why) in [
+            ("http://acme.com/chat", AddressError::Plain),
+            ("https://acme.com/chat?x", AddressError::Query),
+            ("https://acme.com/chat#x", AddressError::Fragment),
+            ("https://user@acme.com/chat", AddressError::UserInfo),
+            ("https:acme.com/chat", AddressError::NotUrl),
+        ] {
+            assert_eq!(base_url_with_path(text).err(), Some(why), "{text}");
         }
     }
 

@@ -14,6 +14,9 @@ const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 /// Okta's windows last a minute; a wait beyond this is a mistake or malice, and jobs must go on.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
+/// September 2001. No wait lasts 31 years, and no server's clock stands that early.
+const FIRST_EPOCH_SECOND: i64 = 1_000_000_000;
+
 /// The bounds of a wait that a provider asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bounds {
@@ -50,6 +53,19 @@ pub(super) fn retry_after(answer: &Answer, bounds: Bounds) -> Option<Duration> {
 pub(super) fn until_reset(answer: &Answer, name: &str, bounds: Bounds) -> Option<Duration> {
     let reset = numbers(answer, name).min()?;
     Some(bounds.seconds(reset.saturating_sub(date(answer)?).saturating_add(1)))
+}
+
+/// The wait in a header that some servers fill with the seconds left and some with the epoch second of the end, compared
+/// with the answer's own `Date`. Where it occurs several times, each is a limit of its own, and the longest counts.
+#[must_use]
+pub(super) fn until_reset_or_for(answer: &Answer, name: &str, bounds: Bounds) -> Option<Duration> {
+    let now = date(answer);
+    let seconds = |number: i64| match number {
+        // As in `until_reset`, both are truncated.
+        FIRST_EPOCH_SECOND.. => Some(number.saturating_sub(now?).saturating_add(1)),
+        _ => Some(number),
+    };
+    numbers(answer, name).filter_map(seconds).max().map(|seconds| bounds.seconds(seconds))
 }
 
 /// Every number that the headers of this name hold.
@@ -117,6 +133,34 @@ mod tests {
             headers.extend(date.map(|date| ("date", date)));
             assert_eq!(until_reset(&answer(&headers), "x-rate-limit-reset", bounds), None);
         }
+    }
+
+    #[test]
+    fn a_reset_may_be_a_time_or_the_seconds_to_it() {
+        let date = "Thu, 15 Jan 2026 08:00:00 GMT"; // 1768464000
+        let bounds = Bounds::new(Duration::from_secs(300));
+        let table: [(&[&str], Option<u64>); 12] = [
+            (&["7"], Some(7)),
+            (&["0"], Some(1)),
+            (&["-3"], Some(1)),
+            (&["1768464030"], Some(31)),
+            (&["1768463000"], Some(1)),
+            (&["7", "12"], Some(12)),
+            (&["1768464030", "5"], Some(31)),
+            (&["999999999"], Some(900)),
+            (&["9223372036854775807"], Some(900)),
+            (&["soon"], None),
+            (&["1.5"], None),
+            (&[], None),
+        ];
+        for (resets, seconds) in table {
+            let mut headers = vec![("date", date)];
+            headers.extend(resets.iter().map(|reset| ("x-ratelimit-reset", *reset)));
+            let wait = until_reset_or_for(&answer(&headers), "x-ratelimit-reset", bounds);
+            assert_eq!(wait, seconds.map(Duration::from_secs), "{resets:?}");
+        }
+        let dateless = answer(&[("x-ratelimit-reset", "1768464030")]);
+        assert_eq!(until_reset_or_for(&dateless, "x-ratelimit-reset", bounds), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod address;
 mod hint;
 mod http;
+mod mattermost;
 mod okta;
 mod pace;
 mod registry;
@@ -23,6 +24,7 @@ use crate::domain::{
     Subject,
 };
 
+pub use self::mattermost::{MattermostCredentials, MattermostSettings};
 pub use self::okta::{OktaCredentials, OktaOauth, OktaSettings, SigningAlgorithm};
 pub use self::registry::{Configured, Providers};
 pub use self::settings::{CommonSettings, LimitSettings, Problem, ProofSettings, ProviderSettings, RetrySettings};
@@ -31,6 +33,8 @@ pub use self::settings::{CommonSettings, LimitSettings, Problem, ProofSettings, 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProviderKind {
+    /// Mattermost, self-hosted or in the cloud.
+    Mattermost,
     /// Okta Workforce and Customer Identity.
     Okta,
 }
@@ -40,7 +44,7 @@ impl ProviderKind {
     #[must_use]
     pub fn list_parameters(self) -> &'static [ListParameter] {
         match self {
-            Self::Okta => &[],
+            Self::Mattermost | Self::Okta => &[],
         }
     }
 
@@ -48,7 +52,7 @@ impl ProviderKind {
     #[must_use]
     pub fn supports(self, scope: ScopeKind) -> bool {
         match self {
-            Self::Okta => matches!(scope, ScopeKind::All | ScopeKind::Sessions),
+            Self::Mattermost | Self::Okta => matches!(scope, ScopeKind::All | ScopeKind::Sessions),
         }
     }
 }

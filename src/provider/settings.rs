@@ -8,6 +8,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::mattermost::MattermostSettings;
 use super::okta::OktaSettings;
 use super::{Provider, ProviderKind};
 use crate::clock::Clock;
@@ -24,6 +25,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ProviderSettings {
+    /// Mattermost, self-hosted or in the cloud.
+    Mattermost(MattermostSettings),
     /// Okta Workforce and Customer Identity.
     Okta(OktaSettings),
 }
@@ -33,6 +36,7 @@ impl ProviderSettings {
     #[must_use]
     pub fn kind(&self) -> ProviderKind {
         match self {
+            Self::Mattermost(_) => ProviderKind::Mattermost,
             Self::Okta(_) => ProviderKind::Okta,
         }
     }
@@ -41,6 +45,7 @@ impl ProviderSettings {
     #[must_use]
     pub fn common(&self) -> CommonSettings {
         match self {
+            Self::Mattermost(settings) => settings.common(),
             Self::Okta(settings) => settings.common(),
         }
     }
@@ -48,6 +53,7 @@ impl ProviderSettings {
     /// Makes the client, fetching its secrets. All problems are reported at once.
     pub fn build(&self, name: &ProviderName, clock: Arc<dyn Clock>) -> Result<Arc<dyn Provider>, Vec<Problem>> {
         match self {
+            Self::Mattermost(settings) => Ok(Arc::new(settings.build(name, clock)?)),
             Self::Okta(settings) => Ok(Arc::new(settings.build(name, clock)?)),
         }
     }

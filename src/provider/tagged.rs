@@ -11,6 +11,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAcces
 use serde::{Deserialize, de};
 use serde_json::Value;
 
+use super::mattermost::MattermostSettings;
 use super::okta::OktaSettings;
 use super::{ProviderKind, ProviderSettings};
 
@@ -45,6 +46,7 @@ impl<'de> Visitor<'de> for ByKind {
 fn read<'de, A: MapAccess<'de>>(kind: ProviderKind, map: A) -> Result<ProviderSettings, A::Error> {
     let map = MapAccessDeserializer::new(map);
     match kind {
+        ProviderKind::Mattermost => MattermostSettings::deserialize(map).map(ProviderSettings::Mattermost),
         ProviderKind::Okta => OktaSettings::deserialize(map).map(ProviderSettings::Okta),
     }
 }
