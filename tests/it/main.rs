@@ -7,6 +7,7 @@ mod demo;
 mod formats;
 mod kill;
 mod layering;
+mod mattermost_wire;
 mod okta_wire;
 mod pipeline;
 mod policy;

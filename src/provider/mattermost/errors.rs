@@ -203,3 +203,176 @@ fn report(operation: Operation, answer: &Answer, id: Option<&str>, words: &str) 
         request_id: request_id.and_then(|id| answer.scrub.word(&id)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::scrub::Scrub;
+    use crate::settings::Secret;
+
+    const EVERY: [Operation; 9] = [
+        Operation::GetUser,
+        Operation::FindByEmail,
+        Operation::FindByUsername,
+        Operation::ListSessions,
+        Operation::RevokeAll,
+        Operation::RevokeSession,
+        Operation::ListTokens,
+        Operation::RevokeToken,
+        Operation::ReadOwner,
+    ];
+
+    fn answer(status: u16, body: &str, headers: &[(&'static str, &str)]) -> Answer {
+        let mut map = http::HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().expect("a header value"));
+        }
+        let status = http::StatusCode::from_u16(status).expect("a status");
+        Answer { status, headers: map, body: bytes::Bytes::copy_from_slice(body.as_bytes()), scrub: Scrub::default() }
+    }
+
+    fn body(id: &str, status: u16) -> String {
+        serde_json::json!({"id":id,"message":"Zoë war's","detailed_error":"","request_id":"smda55ckcfy89b6tia58shk5fh",
+            "status_code":status})
+        .to_string()
+    }
+
+    fn class(error: &ProviderError) -> Class {
+        match error {
+            ProviderError::Throttled { .. } => Throttled,
+            ProviderError::Unavailable(_) => Unavailable,
+            ProviderError::Unauthorized(_) => Unauthorized,
+            ProviderError::Misconfigured(_) => Misconfigured,
+            ProviderError::Forbidden(_) => Forbidden,
+            ProviderError::Refused(_) => Refused,
+            ProviderError::UnknownAccount(_) => UnknownAccount,
+            ProviderError::Unclear(_) => Unclear,
+        }
+    }
+
+    #[test]
+    fn every_documented_answer_has_its_class() {
+        use Operation as O;
+        let table: &[(&[Operation], u16, &str, Class)] = &[
+            (SESSION, 400, "app.session.get.app_error", Refused),
+            (&[O::RevokeAll, O::ListSessions, O::GetUser], 400, "app.session.get.app_error", Refused),
+            (&[O::RevokeAll, O::RevokeSession, O::GetUser], 400, "api.context.invalid_url_param.app_error", Refused),
+            (EMAIL, 400, "api.context.invalid_url_param.app_error", Unclear),
+            (&[O::RevokeSession, O::RevokeToken], 400, "api.context.invalid_body_param.app_error", Refused),
+            (USERNAME, 400, "api.context.invalid_body_param.app_error", Unclear),
+            (&EVERY, 401, "api.context.session_expired.app_error", Unauthorized),
+            (&EVERY, 401, "api.context.token_provided.app_error", Unauthorized),
+            (&EVERY, 403, "api.context.permissions.app_error", Forbidden),
+            (&EVERY, 403, "api.context.mfa_required.app_error", Unauthorized),
+            (EMAIL, 403, "api.user.get_user_by_email.permissions.app_error", Refused),
+            (USERS, 404, "app.user.missing_account.const", UnknownAccount),
+            (OF_USER, 404, "app.user.missing_account.const", UnknownAccount),
+            (&[O::ReadOwner, O::RevokeToken], 404, "app.user.missing_account.const", Misconfigured),
+            (USERNAME, 404, "app.user.get_by_username.app_error", UnknownAccount),
+            (&[O::RevokeAll, O::ListSessions], 404, "app.user.get_by_username.app_error", Misconfigured),
+            (&[O::RevokeToken], 404, "app.user_access_token.get_by_user.app_error", Refused),
+            (&[O::RevokeAll, O::GetUser], 404, "app.user_access_token.get_by_user.app_error", Misconfigured),
+            (&EVERY, 404, "api.context.404.app_error", Misconfigured),
+            (&EVERY, 413, "api.context.request_body_too_large.app_error", Refused),
+            (&EVERY, 414, "", Refused),
+            (&EVERY, 429, "", Throttled),
+            (&EVERY, 500, "app.session.get_sessions.app_error", Unavailable),
+            (&EVERY, 500, "app.session.remove.app_error", Unavailable),
+            (&EVERY, 500, "app.oauth.get_access_data_by_user_for_app.app_error", Unavailable),
+            (&EVERY, 500, "", Unavailable),
+            (&EVERY, 501, "api.user.create_user_access_token.disabled.app_error", Misconfigured),
+            (&EVERY, 501, "", Misconfigured),
+            (&EVERY, 502, "", Unavailable),
+            (&EVERY, 503, "api.context.server_busy.app_error", Unavailable),
+            (&EVERY, 504, "", Unavailable),
+        ];
+        for (operations, status, id, expected) in table {
+            for operation in *operations {
+                let error = classify(*operation, &answer(*status, &body(id, *status), &[]), None);
+                assert_eq!(class(&error), *expected, "{operation:?} {status} {id}");
+                let report = error.report();
+                assert_eq!((report.status, report.operation), (Some(*status), operation.as_str()));
+                assert_eq!(report.code.as_deref().unwrap_or_default(), *id);
+                assert_eq!(report.request_id.as_deref(), Some("smda55ckcfy89b6tia58shk5fh"));
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_id_and_none_fall_back_to_the_status() {
+        for (status, with_id, without) in [
+            (301, Misconfigured, Misconfigured),
+            (304, Misconfigured, Misconfigured),
+            (400, Refused, Unavailable),
+            (401, Unauthorized, Unauthorized),
+            (403, Forbidden, Forbidden),
+            (404, Misconfigured, Misconfigured),
+            (405, Misconfigured, Misconfigured),
+            (408, Unavailable, Unavailable),
+            (418, Refused, Unavailable),
+            (423, Unavailable, Unavailable),
+            (425, Unavailable, Unavailable),
+            (429, Throttled, Throttled),
+            (500, Unavailable, Unavailable),
+            (599, Unavailable, Unavailable),
+            (700, Unavailable, Unavailable),
+        ] {
+            for operation in EVERY {
+                let known = classify(operation, &answer(status, &body("app.novelty.app_error", status), &[]), None);
+                assert_eq!(class(&known), with_id, "{operation:?} {status}");
+                for page in ["<html>not here</html>", "limit exceeded\n", "", "[]", r#"{"id":7}"#] {
+                    let error = classify(operation, &answer(status, page, &[]), None);
+                    assert_eq!(class(&error), without, "{operation:?} {status} {page}");
+                    assert_eq!(error.report().code, None);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_row_can_be_reached() {
+        for (at, row) in TABLE.iter().enumerate() {
+            let Row(operations, statuses, ids, ..) = row;
+            let operations = if operations.is_empty() { &EVERY } else { *operations };
+            let id = match ids {
+                Is(id) => Some((*id).to_owned()),
+                StartsWith(start) => Some(format!("{start}x")),
+                OneOf => Some("app.novelty".to_owned()),
+                Any => None,
+            };
+            let reached = operations.iter().any(|operation| {
+                statuses
+                    .clone()
+                    .any(|status| TABLE.iter().position(|row| row.fits(*operation, status, id.as_deref())) == Some(at))
+            });
+            assert!(reached, "row {at} is behind others: {ids:?}");
+        }
+    }
+
+    #[test]
+    fn a_web_page_with_200_is_a_wrong_url_and_nonsense_is_trouble() {
+        let html = answer(200, "<!doctype html><title>Sign in</title>", &[("content-type", "application/json")]);
+        assert_eq!(class(&unexpected(Operation::RevokeAll, &html)), Misconfigured);
+        let labelled = answer(200, r#"{"status":"OK"}"#, &[("content-type", "text/html; charset=utf-8")]);
+        assert_eq!(class(&unexpected(Operation::RevokeAll, &labelled)), Misconfigured);
+        for nonsense in ["", "{", "null", r#"{"status":"FAIL"}"#] {
+            assert_eq!(class(&unexpected(Operation::RevokeAll, &answer(200, nonsense, &[]))), Unavailable);
+        }
+    }
+
+    #[test]
+    fn neither_our_token_nor_a_name_nor_a_message_is_told() {
+        let mut scrub = Scrub::default();
+        scrub.hide(&Secret::new("9xuqwrwgstrb3mzrxb83nb357a"));
+        for id in ["9xuqwrwgstrb3mzrxb83nb357a", "no user ana@example.com", "a\u{7}b"] {
+            let text = serde_json::json!({"id":id,"message":"ana@example.com 9xuqwrwgstrb3mzrxb83nb357a",
+                "detailed_error":"csrf=geheim","request_id":"9xuqwrwgstrb3mzrxb83nb357a"});
+            let mut hostile = answer(418, &text.to_string(), &[]);
+            hostile.scrub = scrub.clone();
+            let shown = format!("{:?}", classify(Operation::GetUser, &hostile, None));
+            for canary in ["9xuq", "ana@", "geheim", "\u{7}"] {
+                assert!(!shown.contains(canary), "{shown}");
+            }
+        }
+    }
+}

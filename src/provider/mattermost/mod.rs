@@ -10,6 +10,8 @@ mod errors;
 mod revoke;
 mod sessions;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod users;
 

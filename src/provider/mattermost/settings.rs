@@ -109,3 +109,69 @@ fn check_token(text: &str) -> Result<(), String> {
         Err("holds a blank, a line end or a letter beyond ASCII, which no token has; copy it again".to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::provider::ProviderSettings;
+
+    const SHORT: &str =
+        "{kind: mattermost, url: 'https://chat.acme.com', credentials: {token: {value: 9xuqwrwgstrb3mz}}}";
+
+    fn read(text: &str) -> MattermostSettings {
+        match serde_saphyr::from_str(text) {
+            Ok(ProviderSettings::Mattermost(settings)) => settings,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn problems(settings: &MattermostSettings) -> Vec<Problem> {
+        settings.build(&"chat".parse().expect("a name"), Arc::new(SystemClock::new())).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn what_is_left_out_has_the_documented_default() {
+        let short = read(SHORT);
+        assert!(!short.revoke_access_tokens && !short.dry_run);
+        assert_eq!(short.timeout, Duration::from_secs(10));
+        assert_eq!(problems(&short), []);
+        assert!(serde_saphyr::from_str::<ProviderSettings>(&SHORT.replace("url:", "team: x, url:")).is_err());
+    }
+
+    #[test]
+    fn all_problems_are_reported_at_once_with_their_mends() {
+        let mut settings = read(SHORT);
+        settings.url = "http://chat.acme.com".to_owned();
+        settings.credentials.token = SecretRef::Env("SEVER_TEST_NOT_SET".to_owned());
+        settings.proof.times = 0;
+        let fields: Vec<_> = problems(&settings).into_iter().map(|(field, _)| field).collect();
+        assert_eq!(fields, ["proof.times", "url", TOKEN]);
+    }
+
+    #[test]
+    fn the_url_is_the_servers_and_not_the_apis() {
+        for (url, fine) in [
+            ("https://acme.com/chat", true),
+            ("https://acme.com/chat/", true),
+            ("https://acme.com/chat/api/v4", false),
+            ("https://chat.acme.com/api/v4/", false),
+            ("https://chat.acme.com/a/../b", false),
+            ("https://chat.acme.com?x=1", false),
+        ] {
+            let found = problems(&MattermostSettings { url: url.to_owned(), ..read(SHORT) });
+            assert_eq!(found.is_empty(), fine, "{url}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_given_alone_and_does_not_show() {
+        for wrong in ["Bearer 9xuqwrwgstrb3mz", "9xuq wrwg", "9xuq\r\nX-Evil: 1", "9xuqü"] {
+            let mut settings = read(SHORT);
+            settings.credentials.token = SecretRef::Value(wrong.to_owned());
+            let found = problems(&settings);
+            assert_eq!(found.len(), 1, "{wrong}");
+            assert!(!format!("{found:?}").contains("9xuq"));
+        }
+    }
+}

@@ -194,7 +194,7 @@ timeout: 10s
     }
 
     fn okta() -> OktaSettings {
-        let ProviderSettings::Okta(settings) = read(SAMPLE).expect("the sample");
+        let ProviderSettings::Okta(settings) = read(SAMPLE).expect("the sample") else { panic!("not Okta") };
         settings
     }
 
@@ -210,7 +210,7 @@ timeout: 10s
     #[test]
     fn what_is_left_out_has_the_documented_default() {
         let short = "{kind: okta, url: 'https://acme.okta.com', credentials: {api_token: {value: 00QCjAl4MlV-WPXM}}}";
-        let ProviderSettings::Okta(mut short) = read(short).expect("settings");
+        let ProviderSettings::Okta(mut short) = read(short).expect("settings") else { panic!("not Okta") };
         assert!(short.oauth_tokens && !short.forget_devices && !short.dry_run);
         assert_eq!(short.limits.rate, None);
         short.limits.rate = okta().limits.rate;
