@@ -8,6 +8,11 @@ use crate::provider::{CredentialReport, ProviderError};
 
 const SYSTEM_ADMIN: &str = "system_admin";
 
+/// What everybody has.
+const PLAIN_USER: &str = "system_user";
+
+const CANNOT_END: &str = "edit_other_users: our token's owner has no other role than system_user, which lacks it unless it \
+                          was added; without it nobody's sessions can be read or ended";
 const MAY_END: &str = "edit_other_users: whether our token's role has it shows only when somebody's sessions are ended";
 const ADMINS: &str = "manage_system: without it the sessions of system admins cannot be read or ended";
 const EMAILS: &str = "whether e-mail addresses are shown to our token: without them no account can be found by address, \
@@ -22,17 +27,18 @@ impl Api {
         let account = Account::new(owner.id, vec![owner.username.clone()]);
         // Nothing stops the call above when multi-factor authentication is demanded of us; this one it does.
         self.look(&account).await?;
-        let missing = match self.tokens(&account).await {
-            Ok(_) => Vec::new(),
-            Err(ProviderError::Forbidden(_)) => vec![without_tokens(tokens_too)],
+        let no_tokens = match self.tokens(&account).await {
+            Ok(_) => None,
+            Err(ProviderError::Forbidden(_)) => Some(without_tokens(tokens_too)),
             Err(error) => return Err(error),
         };
+        let is_plain = owner.roles.split_whitespace().all(|role| role == PLAIN_USER);
         let is_admin = owner.roles.split_whitespace().any(|role| role == SYSTEM_ADMIN);
         let unchecked = if is_admin { vec![] } else { vec![MAY_END, ADMINS, EMAILS] };
-        let of_tokens = (tokens_too && !is_admin && missing.is_empty()).then_some(OTHERS_TOKENS);
+        let of_tokens = (tokens_too && !is_admin && no_tokens.is_none()).then_some(OTHERS_TOKENS);
         Ok(CredentialReport {
             identity: self.scrub.text(&owner.username),
-            missing,
+            missing: is_plain.then(|| CANNOT_END.to_owned()).into_iter().chain(no_tokens).collect(),
             excess: is_admin.then(|| TOO_MUCH.to_owned()).into_iter().collect(),
             unchecked: unchecked.into_iter().chain(of_tokens).map(str::to_owned).collect(),
         })

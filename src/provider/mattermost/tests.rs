@@ -574,6 +574,8 @@ async fn the_check_says_who_we_are_and_what_is_lacking() {
     assert!(report.excess[0].starts_with("system_admin"));
     assert_eq!(server.lines()[0], "GET /api/v4/users/me");
     server.then([owner("system_user"), list(&[]), forbidden()]);
+    assert_eq!(chat.check().await.expect("checked").missing.len(), 2, "nobody's sessions but its own");
+    server.then([owner("system_user system_user_manager"), list(&[]), forbidden()]);
     let report = chat.check().await.expect("checked");
     assert!(report.missing[0].starts_with("read_user_access_token") && report.excess.is_empty(), "{report:?}");
     assert!(report.unchecked.iter().any(|text| text.starts_with("manage_system")));

@@ -148,7 +148,8 @@ async fn the_servers_own_limiter_is_waited_for() {
         let chat = Chat::start().await;
         let ana = chat.person("ana", 1);
         let client = chat.client();
-        chat.server.limit_rate(1, 1, by.clone());
+        // Two calls at once, and what is used up is back within a second.
+        chat.server.limit_rate(10, 1, by.clone());
         if as_epoch {
             chat.server.tell_reset_as_epoch();
         }
@@ -270,7 +271,8 @@ async fn a_token_makes_its_sessions_anew_and_is_told_or_revoked() {
     let ana = chat.person("ana", 1);
     let (_, stolen) = chat.server.issue_token(&ana.id);
     let thief = chat.client_of(chat.settings(&stolen));
-    thief.check().await.expect_err("no permission, and a session all the same");
+    let missing = thief.check().await.expect("it works, for little").missing.join(" ");
+    assert!(missing.contains("edit_other_users") && missing.contains("read_user_access_token"), "{missing}");
     assert_eq!(chat.server.sessions_of(&ana.id), 2);
     let client = chat.client();
     let account = find(client.as_ref(), &ana).await;
