@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use sever::domain::Outcome;
+use sever::domain::{Look, Outcome, Session};
 use sever::provider::ProviderError;
 use sever::sandbox::faults::{Fault, Injection};
 use sever::sandbox::mattermost::{Device, LimitBy, Operation, Permission, Person, Role};
@@ -401,7 +401,11 @@ async fn no_hostile_name_reaches_a_trap_or_changes_anything() {
             assert!(!matches!(client.resolve(&subject).await, Ok(Some(_))), "{name:?}");
         }
         let account = Account::new(name, vec![name.to_owned()]);
-        assert!(client.revoke(&account, &all(), None).await.is_err(), "{name:?}");
+        // With something seen, nothing is read before the call.
+        let look = Look { sessions: vec![Session::default()], ..Look::default() };
+        for seen in [None, Some(&look)] {
+            assert!(client.revoke(&account, &all(), seen).await.is_err(), "{name:?}");
+        }
         assert!(client.sessions(&account).await.is_err(), "{name:?}");
         let account = Account::new(ana.id.clone(), Vec::new());
         assert!(!matches!(client.revoke(&account, &given(&[name.to_owned()]), None).await, Ok(Some(_))), "{name:?}");
