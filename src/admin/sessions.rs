@@ -74,7 +74,7 @@ fn subject(parameters: &Parameters) -> Result<Subject, Fault> {
     Ok(Subject { id, email, username })
 }
 
-/// A parameter that the provider lacks is told, not passed over.
+/// A parameter or a value that the provider lacks is told, not passed over.
 fn query(parameters: &Parameters, kind: ProviderKind) -> Result<ListQuery, Fault> {
     let known = kind.list_parameters();
     let lacking = PAGING.iter().find(|it| parameters.text(it.as_str()).is_some() && !known.contains(it));
@@ -84,12 +84,14 @@ fn query(parameters: &Parameters, kind: ProviderKind) -> Result<ListQuery, Fault
             "`{name}`: the API of this provider has no such parameter; leave it out"
         )));
     }
-    Ok(ListQuery {
+    let query = ListQuery {
         order: parameters.text("order").map(str::to_owned),
         limit: parameters.parsed("limit")?,
         page: parameters.parsed("page")?,
         cursor: parameters.text("cursor").map(str::to_owned),
-    })
+    };
+    kind.check_list(&query).map_err(Fault::Malformed)?;
+    Ok(query)
 }
 
 /// The provider did not do what was asked.

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
 use super::http::Answer;
@@ -78,6 +79,18 @@ pub(super) fn numbers(answer: &Answer, name: &str) -> impl Iterator<Item = i64> 
 #[must_use]
 pub(super) fn date(answer: &Answer) -> Option<i64> {
     http_date(answer.header("date")?)
+}
+
+/// When the answer was given, by the provider's own clock.
+#[must_use]
+pub(super) fn time(answer: &Answer) -> Option<Timestamp> {
+    Timestamp::from_second(date(answer)?).ok()
+}
+
+/// The wait in `name`, in seconds from now. Where the header occurs several times, the largest counts.
+#[must_use]
+pub(super) fn from_now(answer: &Answer, name: &str, bounds: Bounds) -> Option<Duration> {
+    numbers(answer, name).max().map(|seconds| bounds.seconds(seconds))
 }
 
 fn http_date(text: &str) -> Option<i64> {
@@ -181,5 +194,34 @@ mod tests {
             assert_eq!(wait, seconds.map(Duration::from_secs), "{text}");
         }
         assert_eq!(retry_after(&answer(&[("retry-after", DATE)]), bounds), None);
+    }
+
+    #[test]
+    fn the_time_of_an_answer_is_its_own() {
+        let time_of = |headers| time(&answer(headers)).map(|time| time.to_string());
+        assert_eq!(time_of(&[("date", DATE)]).as_deref(), Some("1994-11-06T08:49:37Z"));
+        assert_eq!(time_of(&[("date", "yesterday")]), None);
+        assert_eq!(time_of(&[]), None);
+    }
+
+    #[test]
+    fn seconds_from_now_need_no_clock() {
+        let bounds = Bounds::new(Duration::from_secs(300));
+        let table: [(&[&str], Option<u64>); 9] = [
+            (&["30"], Some(30)),
+            (&["0"], Some(1)),
+            (&["-1"], Some(1)),
+            (&["5", "40"], Some(40)),
+            (&["5, 40"], Some(40)),
+            (&["1784111807"], Some(900)),
+            (&["soon", "7"], Some(7)),
+            (&["1.5"], None),
+            (&[], None),
+        ];
+        for (waits, seconds) in table {
+            let headers: Vec<_> = waits.iter().map(|wait| ("x-rate-limit-retry", *wait)).collect();
+            let wait = from_now(&answer(&headers), "x-rate-limit-retry", bounds);
+            assert_eq!(wait, seconds.map(Duration::from_secs), "{waits:?}");
+        }
     }
 }

@@ -12,6 +12,7 @@ mod script;
 mod scrub;
 mod settings;
 mod tagged;
+mod the_things_stack;
 
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub use self::mattermost::{MattermostCredentials, MattermostSettings};
 pub use self::okta::{OktaCredentials, OktaOauth, OktaSettings, SigningAlgorithm};
 pub use self::registry::{Configured, Providers};
 pub use self::settings::{CommonSettings, LimitSettings, Problem, ProofSettings, ProviderSettings, RetrySettings};
+pub use self::the_things_stack::{TheThingsStackCredentials, TheThingsStackSettings};
 
 /// The kinds of provider, as named in the config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +39,8 @@ pub enum ProviderKind {
     Mattermost,
     /// Okta Workforce and Customer Identity.
     Okta,
+    /// The Things Stack for LoRaWAN.
+    TheThingsStack,
 }
 
 impl ProviderKind {
@@ -45,6 +49,7 @@ impl ProviderKind {
     pub fn list_parameters(self) -> &'static [ListParameter] {
         match self {
             Self::Mattermost | Self::Okta => &[],
+            Self::TheThingsStack => &[ListParameter::Order, ListParameter::Limit, ListParameter::Page],
         }
     }
 
@@ -52,7 +57,17 @@ impl ProviderKind {
     #[must_use]
     pub fn supports(self, scope: ScopeKind) -> bool {
         match self {
-            Self::Mattermost | Self::Okta => matches!(scope, ScopeKind::All | ScopeKind::Sessions),
+            Self::Mattermost | Self::Okta | Self::TheThingsStack => {
+                matches!(scope, ScopeKind::All | ScopeKind::Sessions)
+            }
+        }
+    }
+
+    /// What is wrong with the values of `query`, which has none but [`Self::list_parameters`], in words for people.
+    pub fn check_list(self, query: &ListQuery) -> Result<(), String> {
+        match self {
+            Self::Mattermost | Self::Okta => Ok(()),
+            Self::TheThingsStack => the_things_stack::check_list(query),
         }
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mattermost::MattermostSettings;
 use super::okta::OktaSettings;
+use super::the_things_stack::TheThingsStackSettings;
 use super::{Provider, ProviderKind};
 use crate::clock::Clock;
 use crate::domain::ProviderName;
@@ -29,6 +30,8 @@ pub enum ProviderSettings {
     Mattermost(MattermostSettings),
     /// Okta Workforce and Customer Identity.
     Okta(OktaSettings),
+    /// The Things Stack for LoRaWAN.
+    TheThingsStack(TheThingsStackSettings),
 }
 
 impl ProviderSettings {
@@ -38,6 +41,7 @@ impl ProviderSettings {
         match self {
             Self::Mattermost(_) => ProviderKind::Mattermost,
             Self::Okta(_) => ProviderKind::Okta,
+            Self::TheThingsStack(_) => ProviderKind::TheThingsStack,
         }
     }
 
@@ -47,6 +51,7 @@ impl ProviderSettings {
         match self {
             Self::Mattermost(settings) => settings.common(),
             Self::Okta(settings) => settings.common(),
+            Self::TheThingsStack(settings) => settings.common(),
         }
     }
 
@@ -55,6 +60,7 @@ impl ProviderSettings {
         match self {
             Self::Mattermost(settings) => Ok(Arc::new(settings.build(name, clock)?)),
             Self::Okta(settings) => Ok(Arc::new(settings.build(name, clock)?)),
+            Self::TheThingsStack(settings) => Ok(Arc::new(settings.build(name, clock)?)),
         }
     }
 }

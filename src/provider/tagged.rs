@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::mattermost::MattermostSettings;
 use super::okta::OktaSettings;
+use super::the_things_stack::TheThingsStackSettings;
 use super::{ProviderKind, ProviderSettings};
 
 impl<'de> Deserialize<'de> for ProviderSettings {
@@ -48,6 +49,9 @@ fn read<'de, A: MapAccess<'de>>(kind: ProviderKind, map: A) -> Result<ProviderSe
     match kind {
         ProviderKind::Mattermost => MattermostSettings::deserialize(map).map(ProviderSettings::Mattermost),
         ProviderKind::Okta => OktaSettings::deserialize(map).map(ProviderSettings::Okta),
+        ProviderKind::TheThingsStack => {
+            TheThingsStackSettings::deserialize(map).map(ProviderSettings::TheThingsStack)
+        }
     }
 }
 
