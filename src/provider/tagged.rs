@@ -49,9 +49,7 @@ fn read<'de, A: MapAccess<'de>>(kind: ProviderKind, map: A) -> Result<ProviderSe
     match kind {
         ProviderKind::Mattermost => MattermostSettings::deserialize(map).map(ProviderSettings::Mattermost),
         ProviderKind::Okta => OktaSettings::deserialize(map).map(ProviderSettings::Okta),
-        ProviderKind::TheThingsStack => {
-            TheThingsStackSettings::deserialize(map).map(ProviderSettings::TheThingsStack)
-        }
+        ProviderKind::TheThingsStack => TheThingsStackSettings::deserialize(map).map(ProviderSettings::TheThingsStack),
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use reqwest::Url;
+use serde::de::DeserializeOwned;
 
 use super::{Operation, errors};
 use crate::provider::http::{Answer, Http};
@@ -18,6 +19,11 @@ const PREFIX: &str = "/api/v3";
 const AVAILABLE: &str = "x-rate-limit-available";
 const RESET: &str = "x-rate-limit-reset";
 const RETRY: &str = "x-rate-limit-retry";
+
+/// The body as a message, which is a JSON object; `None` if it is anything else. Serde would take an array for one.
+pub(super) fn message<T: DeserializeOwned>(answer: &Answer) -> Option<T> {
+    answer.json().filter(|_: &T| answer.body.trim_ascii_start().starts_with(b"{"))
+}
 
 /// Everything that a call needs.
 #[derive(Debug)]
@@ -63,9 +69,11 @@ impl Api {
         let wait = if answer.status == StatusCode::TOO_MANY_REQUESTS {
             self.asked_wait(answer)
         } else {
-            // The last call of a burst. `Reset` is when the whole burst is back, long after the next call may go.
+            // The last call of a burst. `Reset` is when the whole burst is back, long after the next call may go, and a
+            // `Retry` of 0 is no wait: then the next call finds out.
             let used_up = hint::numbers(answer, AVAILABLE).any(|left| left <= 0);
-            hint::from_now(answer, RETRY, self.bounds).filter(|_| used_up)
+            let has_wait = hint::numbers(answer, RETRY).any(|seconds| seconds > 0);
+            hint::from_now(answer, RETRY, self.bounds).filter(|_| used_up && has_wait)
         };
         if let Some(wait) = wait {
             self.pace.close(operation.as_str(), wait);

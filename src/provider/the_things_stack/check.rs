@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::Operation;
-use super::api::Api;
+use super::api::{Api, message};
 use super::users::UserIds;
 use crate::provider::http::Answer;
 use crate::provider::{CredentialReport, ProviderError};
@@ -117,7 +117,7 @@ impl Api {
     pub(super) async fn check(&self) -> Result<CredentialReport, ProviderError> {
         let operation = Operation::AuthInfo;
         let answer = self.get(operation, self.url("/auth_info")).await?;
-        let info = (answer.status == StatusCode::OK).then(|| answer.json::<AuthInfo>()).flatten();
+        let info = (answer.status == StatusCode::OK).then(|| message::<AuthInfo>(&answer)).flatten();
         let info = info.ok_or_else(|| self.error(operation, &answer))?;
         if !info.is_somebody() {
             return Err(ProviderError::Unauthorized(operation.own(NOT_LOGGED_IN)));

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::Operation;
+use super::api::message;
 use crate::provider::http::Answer;
 use crate::provider::scrub::without_names;
 use crate::provider::{CallReport, ProviderError};
@@ -70,6 +71,7 @@ struct Named {
     status: u16,
     /// Empty where the vendor's documents give names without it.
     namespace: &'static str,
+    /// One that ends in `*` stands for all that begin so.
     names: &'static [&'static str],
     /// Empty: all.
     operations: &'static [Operation],
@@ -99,8 +101,7 @@ const NAMED: &[Named] = &[
         class: Class::Unauthorized, words: "this is for admins, and the key's owner is none" },
     Named { status: 403, namespace: "", names: &["user_suspended", "user_rejected", "user_requested"], operations: &[],
         class: Class::Unauthorized, words: "the account of the key's owner is not approved" },
-    Named { status: 403, namespace: "",
-        names: &["oauth_client_suspended", "oauth_client_rejected", "oauth_client_requested"], operations: &[],
+    Named { status: 403, namespace: "", names: &["oauth_client_*"], operations: &[],
         class: Class::Unauthorized, words: "the OAuth client behind our token is not approved" },
     Named { status: 401, namespace: "", names: &["api_key_not_found"], operations: &[],
         class: Class::Unauthorized, words: "the key does not exist; was it deleted?" },
@@ -174,7 +175,7 @@ const OTHERWISE: (Class, &str) = (Class::Unavailable, "unexpected answer");
 
 /// The first detail that has a name, and the gRPC code, if the body is one of the server's.
 fn read(answer: &Answer) -> (Option<Detail>, Option<i64>) {
-    let Some(status) = answer.json::<Status>() else { return (None, None) };
+    let Some(status) = message::<Status>(answer) else { return (None, None) };
     (status.details.into_iter().find(|detail| !detail.name.is_empty()), Some(status.code))
 }
 
@@ -213,11 +214,15 @@ pub(super) fn unexpected(operation: Operation, answer: &Answer) -> ProviderError
 fn by_name(operation: Operation, status: u16, detail: &Detail) -> Option<(Class, &'static str)> {
     let fits = |row: &&Named| {
         row.status == status
-            && row.names.contains(&detail.name.as_str())
+            && row.names.iter().any(|name| is_named(name, &detail.name))
             && (row.namespace.is_empty() || row.namespace == detail.namespace)
             && (row.operations.is_empty() || row.operations.contains(&operation))
     };
     NAMED.iter().find(fits).map(|row| (row.class, row.words))
+}
+
+fn is_named(pattern: &str, name: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == name, |beginning| name.starts_with(beginning))
 }
 
 fn by_status(status: u16, has_name: bool, grpc: Option<i64>) -> (Class, &'static str) {

@@ -11,7 +11,7 @@ use reqwest::Url;
 use serde::de::DeserializeOwned;
 
 use super::Operation;
-use super::api::Api;
+use super::api::{Api, message};
 use crate::provider::http::Answer;
 use crate::provider::{ProviderError, hint};
 
@@ -117,7 +117,7 @@ impl Api {
     /// Reads one page. A body that is anything but such a list is no empty list.
     pub(super) async fn page<L: List>(&self, operation: Operation, url: Url) -> Result<Page<L::Item>, ProviderError> {
         let answer = self.get(operation, url).await?;
-        let list = (answer.status == StatusCode::OK).then(|| answer.json::<L>()).flatten();
+        let list = (answer.status == StatusCode::OK).then(|| message::<L>(&answer)).flatten();
         let items = list.ok_or_else(|| self.error(operation, &answer))?.items();
         Ok(Page { items, total: total(&answer), at: hint::time(&answer) })
     }

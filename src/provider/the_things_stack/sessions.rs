@@ -212,7 +212,8 @@ impl Api {
             ))));
         }
         if !absent.is_empty() && !look.complete {
-            let words = "the list of sessions could not be read in whole, so it is not known whether given ones are gone";
+            let words =
+                "the list of sessions could not be read in whole, so it is not known whether given ones are gone";
             return Err(ProviderError::Unavailable(Operation::ListSessions.own(words)));
         }
         let survives = [OTHERS_LIVE_ON, TOKENS_LIVE_ON, KEYS_LIVE_ON];

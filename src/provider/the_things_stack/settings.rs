@@ -146,8 +146,10 @@ timeout: 10s
 
     #[test]
     fn what_is_left_out_has_the_documented_default() {
-        let short = format!("{{kind: the_things_stack, url: 'https://eu1.cloud.thethings.network', \
-                             credentials: {{api_key: {{value: {KEY}}}}}}}");
+        let short = format!(
+            "{{kind: the_things_stack, url: 'https://eu1.cloud.thethings.network', \
+                             credentials: {{api_key: {{value: {KEY}}}}}}}"
+        );
         let short = read(&short).expect("settings");
         assert_eq!(Ok(&short), read(SAMPLE).as_ref());
         assert!(!short.send_email && !short.dry_run);

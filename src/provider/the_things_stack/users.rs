@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::Operation;
-use super::api::Api;
+use super::api::{Api, message};
 use super::paging::{End, List};
 use crate::domain::{Account, Subject, check_identifier};
 use crate::provider::ProviderError;
@@ -57,9 +57,9 @@ impl List for Users {
 
 /// `^[a-z0-9](?:[-]?[a-z0-9]){1,}$` and at most 36 letters. What has this form is one path segment as it is.
 pub(super) fn is_user_id(text: &str) -> bool {
-    let parts_are_fine = text.split('-').all(|part| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    });
+    let parts_are_fine = text
+        .split('-')
+        .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()));
     (2..=LONGEST_ID_CHARS).contains(&text.len()) && parts_are_fine
 }
 
@@ -67,11 +67,15 @@ impl Api {
     /// The account of `subject`. An id wins; an address and a user name must not lead to two different accounts.
     pub(super) async fn resolve(&self, subject: &Subject) -> Result<Option<Account>, ProviderError> {
         if let Some(id) = &subject.id {
-            let id = usable("id", id)?.filter(|id| is_user_id(id)).ok_or_else(|| unclear(NO_USER_ID))?;
-            return self.read_user(id).await?.map(Some).ok_or_else(unknown_id);
+            check("id", Some(id))?;
+            return match is_user_id(id) {
+                true => self.read_user(id).await?.map(Some).ok_or_else(unknown_id),
+                false => Err(unclear(NO_USER_ID)),
+            };
         }
-        let email = subject.email.as_deref().map(|email| usable("email", email)).transpose()?.flatten();
-        let username = subject.username.as_deref().map(|name| usable("username", name)).transpose()?.flatten();
+        let (email, username) = (subject.email.as_deref(), subject.username.as_deref());
+        check("email", email)?;
+        check("username", username)?;
         // Names of other systems are often none that a user can have here; the address still tells who is meant.
         let (email, user_id) = (email.filter(|it| it.contains('@')), username.filter(|name| is_user_id(name)));
         if email.is_none() && user_id.is_none() {
@@ -147,7 +151,7 @@ impl Api {
                 error => Err(error),
             };
         }
-        let user = answer.json::<User>().filter(|user| user.ids.user_id == id);
+        let user = message::<User>(&answer).filter(|user| user.ids.user_id == id);
         let user = user.ok_or_else(|| self.error(operation, &answer))?;
         if user.primary_email_address.is_empty() {
             // Everybody has one. Whoever may not see it does not know whether a guardrail is about it.
@@ -163,10 +167,10 @@ const NO_USER_ID: &str = "no user of The Things Stack can have this name: it tak
 const UNSEEN_ADDRESS: &str = "the user's e-mail address is not shown to our key, which an admin's key with RIGHT_USER_ALL \
                               would see";
 
-/// The name, unless it is one that could be read as something else. An empty one is no name.
-fn usable<'a>(field: &str, text: &'a str) -> Result<Option<&'a str>, ProviderError> {
-    check_identifier(text).map_err(|error| unclear(&format!("the {field} {error}")))?;
-    Ok(Some(text))
+/// Refuses a name that a server could read as something else.
+fn check(field: &str, name: Option<&str>) -> Result<(), ProviderError> {
+    let refuse = |error| unclear(&format!("the {field} {error}"));
+    name.map_or(Ok(()), |name| check_identifier(name).map_err(refuse))
 }
 
 /// Both names found somebody: it has to be the same person.
@@ -210,8 +214,23 @@ mod tests {
         }
         let too_long = "a".repeat(37);
         let wrong = [
-            "", "a", "-", "-a", "a-", "a--b", "Zoe", "zoe.b", "zoe_b", "zo e", "zoe/", "../zoe", "zoë", "zoe\n", "zoe%20",
-            "zoe@example.com", &too_long,
+            "",
+            "a",
+            "-",
+            "-a",
+            "a-",
+            "a--b",
+            "Zoe",
+            "zoe.b",
+            "zoe_b",
+            "zo e",
+            "zoe/",
+            "../zoe",
+            "zoë",
+            "zoe\n",
+            "zoe%20",
+            "zoe@example.com",
+            &too_long,
         ];
         for text in wrong {
             assert!(!is_user_id(text), "{text:?} was taken");
