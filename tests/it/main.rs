@@ -24,6 +24,7 @@ mod store_contract;
 mod store_sqlite;
 mod support;
 mod testapp;
+mod the_things_stack_wire;
 mod verify;
 mod verify_altered;
 mod verify_interop;
