@@ -38,6 +38,8 @@ const TOKENS_LIVE_ON: &str = "OAuth access and refresh tokens that the user's se
                               tokens live an hour): remove the user's OAuth authorizations, or change the password and \
                               let it revoke all access";
 const KEYS_LIVE_ON: &str = "the user's API keys: delete those that may be in wrong hands";
+const ABSENT_LIVE_ON: &str = "given sessions that were not listed as this account's: they are over already, or somebody else's; \
+                              if they should be live, find out whose they are";
 const OTHERS_LIVE_ON: &str = "the user's other sessions: only the given ones were ended";
 
 /// One more key would be another message, such as an error that a proxy sends with a 200.
@@ -216,7 +218,8 @@ impl Api {
                 "the list of sessions could not be read in whole, so it is not known whether given ones are gone";
             return Err(ProviderError::Unavailable(Operation::ListSessions.own(words)));
         }
-        let survives = [OTHERS_LIVE_ON, TOKENS_LIVE_ON, KEYS_LIVE_ON];
+        let mut survives = vec![OTHERS_LIVE_ON, TOKENS_LIVE_ON, KEYS_LIVE_ON];
+        survives.extend((!absent.is_empty()).then_some(ABSENT_LIVE_ON));
         Ok((progress.ended > 0).then(|| Revocation::new(Outcome::Confirmed, Some(progress.ended), &survives)))
     }
 

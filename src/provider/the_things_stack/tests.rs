@@ -344,6 +344,7 @@ async fn given_sessions_end_only_if_they_are_listed_as_theirs() {
     let told = told.expect("a yes").expect("a revocation");
     assert_eq!((told.outcome, told.sessions_ended), (Outcome::Confirmed, Some(1)));
     assert!(told.survives[0].contains("other sessions"), "{:?}", told.survives);
+    assert!(told.survives[3].contains("somebody else's"), "{:?}", told.survives);
     assert_eq!(server.lines(), [format!("{LIST}1"), delete(1), delete(2)], "the foreign one is not called");
     // All gone already.
     assert_eq!(stack.revoke(&zoe(), &given(&[&first]), Some(&seen(&[3]))).await.expect("an answer"), None);

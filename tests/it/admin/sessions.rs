@@ -12,6 +12,8 @@ use sever::provider::{
     SessionPage,
 };
 
+use sever::admin::{ProviderInfo, router};
+
 use super::{World, okta};
 
 /// Knows Ana, and two people who share a mailbox. `paging`: `None` where it lists nobody's sessions.
@@ -102,4 +104,28 @@ async fn what_cannot_be_listed_says_why() {
     let blind = self::world(false);
     let detail = blind.get(&format!("/v1/providers/okta/sessions?{ana}")).await.problem(400, "malformed");
     assert!(detail.contains("no way to list"), "{detail}");
+}
+
+#[tokio::test]
+async fn values_that_the_provider_does_not_take_are_told_before_it_is_asked() {
+    let mut world = world(true);
+    let mut state = world.state();
+    let info = ProviderInfo { kind: ProviderKind::TheThingsStack, dry_run: false };
+    state.providers = Arc::new(BTreeMap::from([(okta(), info)]));
+    world.router = router(state);
+    let get =
+        async |query: &str| world.get(&format!("/v1/providers/okta/sessions?email=ana@example.com&{query}")).await;
+    get("order=-created_at&limit=1000&page=2").await.ok();
+    get("order=created_at").await.ok();
+    for (query, name) in [
+        ("order=name", "`order`"),
+        ("limit=0", "`limit`"),
+        ("limit=1001", "`limit`"),
+        ("page=0", "`page`"),
+        ("page=-1", "`page`"),
+        ("cursor=c2", "`cursor`"),
+    ] {
+        let detail = get(query).await.problem(400, "malformed");
+        assert!(detail.contains(name), "{query}: {detail}");
+    }
 }
