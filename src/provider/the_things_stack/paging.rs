@@ -66,13 +66,14 @@ pub(super) struct Walk<T> {
 #[derive(Debug, Default)]
 struct Count {
     seen: HashSet<String>,
-    totals: HashSet<u64>,
+    /// The largest total that a page told. One that fell since means that something slipped to an earlier page.
+    total: Option<u64>,
 }
 
 impl Count {
-    /// Whether every page told the same total, if any, and so many were seen.
+    /// Whether as many were seen as were ever told, if any were.
     fn is_all(&self) -> bool {
-        self.totals.len() <= 1 && self.totals.iter().all(|total| self.seen.len() as u64 >= *total)
+        self.total.is_none_or(|total| self.seen.len() as u64 >= total)
     }
 
     /// How the walk ends after a page with so many items, so many of them new; `None`: it goes on.
@@ -80,7 +81,7 @@ impl Count {
         let is_full = items >= LARGEST_PAGE as usize;
         match (items, fresh) {
             (0, _) => Some(if self.is_all() { End::Complete } else { End::Moved }),
-            (_, _) if !is_full && !self.totals.is_empty() && self.is_all() => Some(End::Complete),
+            (_, _) if !is_full && self.total.is_some() && self.is_all() => Some(End::Complete),
             // Nothing but what was seen before: it moved, or the server does not turn pages.
             (_, 0) => Some(End::Moved),
             (_, _) => None,
@@ -102,7 +103,7 @@ impl Api {
         for number in 1..=most {
             let page = self.page::<L>(operation, numbered(url, number)).await?;
             let (items, before) = (page.items.len(), count.seen.len());
-            count.totals.extend(page.total);
+            count.total = count.total.max(page.total);
             let fresh = page.items.into_iter().filter(|item| count.seen.insert(L::id(item).to_owned()));
             walk.items.extend(fresh.filter(&wanted));
             walk.at = page.at;
@@ -139,7 +140,7 @@ mod tests {
     use super::*;
 
     fn count(seen: usize, totals: &[u64]) -> Count {
-        Count { seen: (0..seen).map(|n| n.to_string()).collect(), totals: totals.iter().copied().collect() }
+        Count { seen: (0..seen).map(|n| n.to_string()).collect(), total: totals.iter().copied().max() }
     }
 
     #[test]
@@ -156,6 +157,7 @@ mod tests {
             (count(1200, &[1300]), 0, 0, Some(End::Moved), "fewer than were counted"),
             (count(1200, &[1300, 1200]), 200, 200, None, "the count fell, so some may have slipped to an earlier page"),
             (count(1200, &[1300, 1200]), 0, 0, Some(End::Moved), "which is told at the end"),
+            (count(1201, &[1200, 1201]), 201, 201, Some(End::Complete), "one more came, at the end"),
             (count(100, &[250]), 100, 0, Some(End::Moved), "the same page again"),
             (count(100, &[]), 100, 0, Some(End::Moved), "the same page again, uncounted"),
         ];
