@@ -74,7 +74,7 @@ impl List for Sessions {
 impl Listed {
     /// The list is called that of active sessions, and has expired ones in it all the same.
     fn is_alive(&self, at: Option<Timestamp>) -> bool {
-        !self.expires_at.zip(at).is_some_and(|(expires_at, at)| expires_at <= at)
+        self.expires_at.zip(at).is_none_or(|(expires_at, at)| expires_at > at)
     }
 
     fn into_session(self) -> Session {

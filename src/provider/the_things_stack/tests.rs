@@ -608,14 +608,16 @@ async fn what_a_key_has_too_much_is_told() {
     assert_eq!(report.excess, ["RIGHT_ALL", "RIGHT_GATEWAY_DELETE", "RIGHT_ALL", "right number 37"]);
 }
 
-fn throttled(headers: &[(&str, &str)]) -> Canned {
+type Headers = &'static [(&'static str, &'static str)];
+
+fn throttled(headers: Headers) -> Canned {
     let answer = error(429, 8, "pkg/ratelimit", "rate_limit_exceeded").header("date", DATE);
     headers.iter().fold(answer, |answer, (name, value)| answer.header(&format!("x-rate-limit-{name}"), *value))
 }
 
 #[tokio::test]
 async fn a_429_waits_as_long_as_its_headers_say_from_now() {
-    let table: [(&[(&str, &str)], Option<u64>); 11] = [
+    let table: [(Headers, Option<u64>); 11] = [
         (&[("available", "0"), ("reset", "60"), ("retry", "5")], Some(5)),
         (&[("retry", "0")], Some(1)),
         (&[("retry", "-1")], Some(1)),
