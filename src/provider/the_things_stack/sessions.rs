@@ -4,6 +4,7 @@
 //! UUID. The server's database fails with a 500 on anything else.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use http::StatusCode;
 use jiff::Timestamp;
@@ -24,6 +25,10 @@ const MOST_PAGES: u32 = 10;
 
 /// Sessions come and go while they are read: a list that moved is read again.
 const MOST_WALKS: u32 = 3;
+
+/// The `Date` of an answer is cut to the second. Whatever began within that second is taken to be there already: better to
+/// end a session too many than to take an attacker's for a newer one.
+const REST_OF_SECOND: Duration = Duration::from_micros(999_999);
 
 /// How often what came up meanwhile is ended too. Somebody who keeps signing in must not keep us for ever.
 const MOST_ROUNDS: u32 = 5;
@@ -121,7 +126,8 @@ impl Api {
         for _ in 0..MOST_WALKS {
             let walk = self.walk::<Sessions>(Operation::ListSessions, &url, MOST_PAGES, |_| true).await?;
             let sessions = self.alive(account, walk.items, walk.at)?;
-            look = Look { sessions, complete: walk.end == End::Complete, at: walk.at };
+            let at = walk.at.and_then(|at| at.checked_add(REST_OF_SECOND).ok());
+            look = Look { sessions, complete: walk.end == End::Complete, at };
             if walk.end != End::Moved {
                 break;
             }
