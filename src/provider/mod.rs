@@ -4,6 +4,7 @@ mod address;
 mod hint;
 mod http;
 mod mattermost;
+mod huawei;
 mod okta;
 mod pace;
 mod registry;
@@ -26,6 +27,7 @@ use crate::domain::{
 };
 
 pub use self::mattermost::{MattermostCredentials, MattermostSettings};
+pub use self::huawei::{HuaweiCredentials, HuaweiSettings};
 pub use self::okta::{OktaCredentials, OktaOauth, OktaSettings, SigningAlgorithm};
 pub use self::registry::{Configured, Providers};
 pub use self::settings::{CommonSettings, LimitSettings, Problem, ProofSettings, ProviderSettings, RetrySettings};
@@ -37,6 +39,8 @@ pub use self::the_things_stack::{TheThingsStackCredentials, TheThingsStackSettin
 pub enum ProviderKind {
     /// Mattermost, self-hosted or in the cloud.
     Mattermost,
+    /// Huawei Cloud IAM Identity Center.
+    HuaweiIdentityCenter,
     /// Okta Workforce and Customer Identity.
     Okta,
     /// The Things Stack for LoRaWAN.
@@ -50,6 +54,8 @@ impl ProviderKind {
         match self {
             Self::Mattermost | Self::Okta => &[],
             Self::TheThingsStack => &[ListParameter::Order, ListParameter::Limit, ListParameter::Page],
+            // Neither offers any: Huawei lists all sessions at once, Okta none.
+            Self::HuaweiIdentityCenter | Self::Okta => &[],
         }
     }
 
@@ -68,6 +74,7 @@ impl ProviderKind {
         match self {
             Self::Mattermost | Self::Okta => Ok(()),
             Self::TheThingsStack => the_things_stack::check_list(query),
+            Self::HuaweiIdentityCenter | Self::Okta => matches!(scope, ScopeKind::All | ScopeKind::Sessions),
         }
     }
 }

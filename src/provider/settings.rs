@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::mattermost::MattermostSettings;
+use super::huawei::HuaweiSettings;
 use super::okta::OktaSettings;
 use super::the_things_stack::TheThingsStackSettings;
 use super::{Provider, ProviderKind};
@@ -28,6 +29,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub enum ProviderSettings {
     /// Mattermost, self-hosted or in the cloud.
     Mattermost(MattermostSettings),
+    /// Huawei Cloud IAM Identity Center.
+    HuaweiIdentityCenter(HuaweiSettings),
     /// Okta Workforce and Customer Identity.
     Okta(OktaSettings),
     /// The Things Stack for LoRaWAN.
@@ -40,6 +43,7 @@ impl ProviderSettings {
     pub fn kind(&self) -> ProviderKind {
         match self {
             Self::Mattermost(_) => ProviderKind::Mattermost,
+            Self::HuaweiIdentityCenter(_) => ProviderKind::HuaweiIdentityCenter,
             Self::Okta(_) => ProviderKind::Okta,
             Self::TheThingsStack(_) => ProviderKind::TheThingsStack,
         }
@@ -50,6 +54,7 @@ impl ProviderSettings {
     pub fn common(&self) -> CommonSettings {
         match self {
             Self::Mattermost(settings) => settings.common(),
+            Self::HuaweiIdentityCenter(settings) => settings.common(),
             Self::Okta(settings) => settings.common(),
             Self::TheThingsStack(settings) => settings.common(),
         }
@@ -59,6 +64,7 @@ impl ProviderSettings {
     pub fn build(&self, name: &ProviderName, clock: Arc<dyn Clock>) -> Result<Arc<dyn Provider>, Vec<Problem>> {
         match self {
             Self::Mattermost(settings) => Ok(Arc::new(settings.build(name, clock)?)),
+            Self::HuaweiIdentityCenter(settings) => Ok(Arc::new(settings.build(name, clock)?)),
             Self::Okta(settings) => Ok(Arc::new(settings.build(name, clock)?)),
             Self::TheThingsStack(settings) => Ok(Arc::new(settings.build(name, clock)?)),
         }

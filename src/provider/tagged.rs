@@ -12,6 +12,7 @@ use serde::{Deserialize, de};
 use serde_json::Value;
 
 use super::mattermost::MattermostSettings;
+use super::huawei::HuaweiSettings;
 use super::okta::OktaSettings;
 use super::the_things_stack::TheThingsStackSettings;
 use super::{ProviderKind, ProviderSettings};
@@ -48,6 +49,9 @@ fn read<'de, A: MapAccess<'de>>(kind: ProviderKind, map: A) -> Result<ProviderSe
     let map = MapAccessDeserializer::new(map);
     match kind {
         ProviderKind::Mattermost => MattermostSettings::deserialize(map).map(ProviderSettings::Mattermost),
+        ProviderKind::HuaweiIdentityCenter => {
+            HuaweiSettings::deserialize(map).map(ProviderSettings::HuaweiIdentityCenter)
+        }
         ProviderKind::Okta => OktaSettings::deserialize(map).map(ProviderSettings::Okta),
         ProviderKind::TheThingsStack => TheThingsStackSettings::deserialize(map).map(ProviderSettings::TheThingsStack),
     }
