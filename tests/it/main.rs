@@ -5,6 +5,7 @@ mod challenges;
 mod cli_client;
 mod demo;
 mod formats;
+mod huawei_wire;
 mod kill;
 mod layering;
 mod mattermost_wire;

@@ -98,7 +98,8 @@ impl Api {
         let mut headers = vec![(CONTENT_TYPE.as_str(), JSON)];
         headers.extend(self.project_id.as_deref().map(|id| (PROJECT, id)));
         let (method, path) = (call.method.as_str(), url.path());
-        let unsigned = Unsigned { method, host: &host, path, query: &call.query, date, headers: &headers, body: &call.body };
+        let unsigned =
+            Unsigned { method, host: &host, path, query: &call.query, date, headers: &headers, body: &call.body };
         let signed = self.keys.sign(&unsigned);
         let mut request = self.http.client().request(call.method.clone(), url.clone()).header(ACCEPT, JSON);
         for (name, value) in headers.into_iter().chain([(HOST.as_str(), host.as_str()), ("x-sdk-date", date)]) {

@@ -8,7 +8,8 @@ use super::users::User;
 use crate::domain::Account;
 use crate::provider::{CredentialReport, ProviderError};
 
-const MAY_END: &str = "IdentityCenter:user:batchDeleteSession: whether it is allowed shows only when sessions are ended";
+const MAY_END: &str =
+    "IdentityCenter:user:batchDeleteSession: whether it is allowed shows only when sessions are ended";
 const NO_USER: &str = "IdentityCenter:user:describe, IdentityCenter:user:getUserId and \
                        IdentityCenter:user:listSessions: the identity store has no user to try them with";
 

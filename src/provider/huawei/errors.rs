@@ -213,7 +213,8 @@ pub(super) fn classify(
     let said = Said::read(answer);
     let (status, code) = (answer.status.as_u16(), said.canonical());
     let row = TABLE.iter().find(|row| row.fits(operation, status, code.as_deref()));
-    let (class, words, exact) = row.map_or((Class::Unavailable, "", false), |row| (row.class, row.words, row.is_exact()));
+    let (class, words, exact) =
+        row.map_or((Class::Unavailable, "", false), |row| (row.class, row.words, row.is_exact()));
     let mut words = words.replace("{action}", operation.action());
     words.extend(more.map(|more| format!("; {more}")));
     let theirs = said.message.as_deref().filter(|_| !exact).and_then(safe_words);

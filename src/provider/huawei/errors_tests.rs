@@ -211,7 +211,8 @@ fn a_message_is_bounded_and_tells_nothing_of_an_echoed_request() {
     for echo in echoes {
         for code in ["APIGW.0301", "APIGW.9999", "IIC.9999 AKIDEXAMPLE0000000001"] {
             let long = "x".repeat(2000);
-            let body = format!(r#"{{"error_code":"{code}","error_msg":"{echo} {long}","request_id":"fe814625e774dd2839e5"}}"#);
+            let body =
+                format!(r#"{{"error_code":"{code}","error_msg":"{echo} {long}","request_id":"fe814625e774dd2839e5"}}"#);
             let mut hostile = answer(401, &body);
             hostile.scrub = scrub.clone();
             let shown = format!("{:?}", classify(Operation::GetUser, &hostile, None, None));

@@ -92,8 +92,9 @@ impl Api {
     fn read_look(&self, account: &Account, answer: &Answer) -> Option<Look> {
         let listing = answer.json::<Listing>().filter(|_| Said::read(answer).code.is_none())?;
         // There is no paging today; a page that points on would not be all.
-        let complete = listing.page_info.as_ref().and_then(|info| info.next_marker.as_deref()).is_none_or(str::is_empty);
-        let at = hint::time(answer);
+        let complete =
+            listing.page_info.as_ref().and_then(|info| info.next_marker.as_deref()).is_none_or(str::is_empty);
+        let at = hint::answered_at(answer);
         let now = at.unwrap_or_else(|| self.clock.now());
         let mut ids = BTreeSet::new();
         let mut sessions = Vec::new();
@@ -140,8 +141,18 @@ impl Api {
         seen: Option<&Look>,
     ) -> Result<Option<Revocation>, ProviderError> {
         let given: BTreeSet<&str> = given.iter().map(SessionRef::id).collect();
+        let own_look = if seen.is_none() { Some(self.look(account).await?) } else { None };
+        let seen = seen.or(own_look.as_ref());
+        let listed = seen.map(ids).unwrap_or_default();
+        let unlisted = given.iter().filter(|id| !listed.contains(**id)).count();
         let survives = [OTHER_SESSIONS_LIVE_ON, CONSOLE_LIVES_ON, SIGN_IN_LIVES_ON, KEYS_LIVE_ON];
-        self.end(account, seen, |id| given.contains(id), &survives).await
+        let mut ended = self.end(account, seen, |id| given.contains(id), &survives).await?;
+        if let Some(revocation) = ended.as_mut().filter(|_| unlisted > 0) {
+            let words =
+                "given sessions that are not listed as the user's: over already, or somebody else's; left alone";
+            revocation.survives.push(format!("{unlisted} {words}"));
+        }
+        Ok(ended)
     }
 
     /// Rounds of ending and listing. A session that stays listed is not ended twice: the looks that follow judge it.
@@ -224,7 +235,8 @@ impl Api {
 /// 200 without a body, as documented, or with an empty object.
 fn is_yes(answer: &Answer) -> bool {
     let is_empty = answer.body.iter().all(u8::is_ascii_whitespace);
-    answer.status == StatusCode::OK && (is_empty || answer.json::<Map<String, Value>>().is_some_and(|map| map.is_empty()))
+    answer.status == StatusCode::OK
+        && (is_empty || answer.json::<Map<String, Value>>().is_some_and(|map| map.is_empty()))
 }
 
 fn ids(look: &Look) -> BTreeSet<String> {
@@ -252,7 +264,9 @@ mod tests {
         let at = |value: Value| time(Some(&value)).map(|time| time.as_millisecond());
         assert_eq!(at(json!(1_753_858_567)), Some(1_753_858_567_000));
         assert_eq!(at(json!(1_753_858_567_123_i64)), Some(1_753_858_567_123));
-        for nonsense in [json!(0), json!(-5), json!("1753858567"), json!(1.5), json!(null), json!(u64::MAX), json!(i64::MAX)] {
+        for nonsense in
+            [json!(0), json!(-5), json!("1753858567"), json!(1.5), json!(null), json!(u64::MAX), json!(i64::MAX)]
+        {
             assert_eq!(at(nonsense.clone()), None, "{nonsense}");
         }
         assert_eq!(time(None), None);

@@ -16,7 +16,9 @@ use crate::provider::hint::Bounds;
 use crate::provider::http::Http;
 use crate::provider::pace::Pace;
 use crate::provider::scrub::Scrub;
-use crate::provider::settings::{CommonSettings, LimitSettings, Problem, ProofSettings, RetrySettings, default_timeout};
+use crate::provider::settings::{
+    CommonSettings, LimitSettings, Problem, ProofSettings, RetrySettings, default_timeout,
+};
 use crate::settings::{Duration, Secret, SecretRef};
 
 /// The host of instances, which has no users and no sessions.
@@ -94,11 +96,7 @@ impl HuaweiSettings {
     }
 
     /// Makes the client, fetching its secrets. All problems are reported at once.
-    pub fn build(
-        &self,
-        name: &ProviderName,
-        clock: Arc<dyn Clock>,
-    ) -> Result<HuaweiIdentityCenter, Vec<Problem>> {
+    pub fn build(&self, name: &ProviderName, clock: Arc<dyn Clock>) -> Result<HuaweiIdentityCenter, Vec<Problem>> {
         let mut problems = Vec::new();
         self.common().check(&mut problems);
         let base = self.api_url().map_err(|mend| problems.push(("url".to_owned(), mend))).ok();
@@ -145,7 +143,11 @@ impl HuaweiSettings {
         let is_plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric());
         let store = &self.identity_store_id;
         let is_store = store.len() == STORE_ID_BYTES && store.strip_prefix("d-").is_some_and(is_plain);
-        demand(is_store, "identity_store_id", "is not `d-` and 10 letters or digits; the console shows it under Settings");
+        demand(
+            is_store,
+            "identity_store_id",
+            "is not `d-` and 10 letters or digits; the console shows it under Settings",
+        );
         let fits = |text: &str, longest: usize| {
             (1..=longest).contains(&text.chars().count()) && text.trim() == text && !text.chars().any(char::is_control)
         };

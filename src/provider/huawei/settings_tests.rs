@@ -100,12 +100,14 @@ fn all_problems_are_reported_at_once_with_their_mends() {
     ];
     assert_eq!(fields(&settings), expected);
     let shown = format!("{:?}", problems(&settings));
-    assert!(!shown.contains("sk with") && !shown.contains("tok"), "{shown}");
+    assert!(!shown.contains("sk with") && !shown.contains("X-Evil"), "{shown}");
 }
 
 #[test]
 fn an_identity_store_id_is_nothing_but_one() {
-    for wrong in ["", "d-", "d-123456789", "d-12345678901", "D-1234567890", "d-12345/7890", "d-12345%2F90", "1234567890ab"] {
+    for wrong in
+        ["", "d-", "d-123456789", "d-12345678901", "D-1234567890", "d-12345/7890", "d-12345%2F90", "1234567890ab"]
+    {
         let settings = HuaweiSettings { identity_store_id: wrong.to_owned(), ..sample() };
         assert_eq!(fields(&settings), ["identity_store_id"], "{wrong}");
     }

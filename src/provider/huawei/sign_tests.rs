@@ -199,8 +199,7 @@ fn official(samples: &[Sample]) -> Vec<(String, String)> {
 #[test]
 fn fresh_requests_are_signed_as_the_official_sdk_signs_them() {
     let mut runner = TestRunner::default();
-    let samples: Vec<Sample> =
-        (0..200).map(|_| samples().new_tree(&mut runner).expect("a sample").current()).collect();
+    let samples: Vec<Sample> = (0..200).map(|_| samples().new_tree(&mut runner).expect("a sample").current()).collect();
     for (sample, theirs) in samples.iter().zip(official(&samples)) {
         assert_eq!(sample.signed(), theirs, "{sample:?}");
     }

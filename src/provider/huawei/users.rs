@@ -162,9 +162,9 @@ impl Api {
             None => Ok(None),
         };
         match (direct, external) {
-            (Some(one), Ok(Some(other))) if one.user_id != other.user_id => {
-                Err(unclear("the id is the user id of one account and the external id of another; give an e-mail address"))
-            }
+            (Some(one), Ok(Some(other))) if one.user_id != other.user_id => Err(unclear(
+                "the id is the user id of one account and the external id of another; give an e-mail address",
+            )),
             // That external ids may not be asked for is no reason to leave a known user signed in.
             (Some(user), Ok(_) | Err(ProviderError::Refused(_) | ProviderError::Forbidden(_))) => Ok(user),
             (None, Ok(Some(user))) => Ok(user),
@@ -348,7 +348,8 @@ mod tests {
     #[test]
     fn addresses_differ_in_case_alone() {
         assert!(same("Zoe@Example.com", "zoe@example.COM") && same("ZOË@example.com", "zoë@example.com"));
-        for other in ["zoe@example.com.evil.example", "\u{ff5a}oe@example.com", "zoe @example.com", "zoë@example.com"] {
+        for other in ["zoe@example.com.evil.example", "\u{ff5a}oe@example.com", "zoe @example.com", "zoë@example.com"]
+        {
             assert!(!same("zoe@example.com", other), "{other}");
         }
         assert!(!same("strasse@example.com", "straße@example.com"));
