@@ -177,11 +177,11 @@ fn an_error_is_read_in_every_shape() {
 #[test]
 fn a_lacking_permission_is_named() {
     for (operation, action) in [
-        (Operation::ListUsers, "IdentityCenter:user:list,"),
-        (Operation::GetUser, "IdentityCenter:user:describe,"),
-        (Operation::FindUser, "IdentityCenter:user:getUserId,"),
-        (Operation::ListSessions, "IdentityCenter:user:listSessions,"),
-        (Operation::DeleteSessions, "IdentityCenter:user:batchDeleteSession,"),
+        (Operation::ListUsers, "IdentityCenter:user:list "),
+        (Operation::GetUser, "IdentityCenter:user:describe "),
+        (Operation::FindUser, "IdentityCenter:user:getUserId "),
+        (Operation::ListSessions, "IdentityCenter:user:listSessions "),
+        (Operation::DeleteSessions, "IdentityCenter:user:batchDeleteSession "),
     ] {
         let error = judge(operation, 403, &body("IIC.1000"));
         assert!(error.to_string().contains(action), "{error}");

@@ -182,7 +182,8 @@ impl Api {
             open = ids(&look);
         }
         let outcome = if seen_gone { Outcome::Confirmed } else { Outcome::Accepted };
-        let ended = u64::try_from(asked.difference(&open).count()).ok();
+        // What stays listed may be gone all the same, or not: then nobody knows how many ended.
+        let ended = u64::try_from(asked.len()).ok().filter(|_| asked.is_disjoint(&open));
         Ok((!asked.is_empty()).then(|| Revocation::new(outcome, ended, survives)))
     }
 
@@ -211,7 +212,7 @@ impl Api {
     }
 
     /// `None`: yes. Otherwise why not, and which of them are still listed: that a session is gone may be the reason, and
-    /// which code says so is not documented.
+    /// which code says so is not documented; and what failed within the service may have worked all the same.
     async fn delete_batch(
         &self,
         account: &Account,
@@ -224,7 +225,8 @@ impl Api {
             return Ok(None);
         }
         let error = self.error(operation, &answer);
-        if !answer.status.is_client_error() || matches!(answer.status.as_u16(), 401 | 403 | 429) {
+        let never_reached_it = answer.status.is_redirection() || matches!(answer.status.as_u16(), 401 | 403 | 429);
+        if never_reached_it {
             return Err(error);
         }
         let open = ids(&self.look(account).await?);
