@@ -173,3 +173,34 @@ fn with_secret(request: RequestBuilder, name: &str, secret: Option<&Secret>) -> 
         Some(Err(_)) | None => request,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::provider::huawei::HuaweiSettings;
+
+    #[test]
+    fn an_echo_of_the_very_request_is_hidden_also_without_its_line_ends() {
+        let settings: HuaweiSettings = serde_json::from_value(json!({
+            "url": "https://identitystore.cn-north-4.myhuaweicloud.com",
+            "identity_store_id": "d-1234567890",
+            "credentials": {"access_key": {"value": "AKIDEXAMPLE0000000001"}, "secret_key": {"value": "sk/Example+1"},
+                            "security_token": {"value": "ggpjbi1TEMPORARYTOKEN"}},
+        }))
+        .expect("settings");
+        let client = settings.build(&"cloud".parse().expect("a name"), Arc::new(SystemClock::new())).expect("a client");
+        let call = Call::get(Operation::ListUsers, "/users", &[("user_name", "zoe")]);
+        let (_, signed) = client.api.signed(&call, "20261121T220000Z");
+        let scrub = client.api.scrub_of(&signed);
+        for echo in [&signed.authorization, &signed.signature, &signed.canonical] {
+            for text in [echo.expose().to_owned(), echo.expose().replace('\n', "|")] {
+                let shown = scrub.text(&format!("no: {text}"));
+                let parts = ["AKID", "ggpj", "zoe", "identity-stores", "x-sdk-date:", signed.signature.expose()];
+                assert!(shown.starts_with("no: ") && !parts.iter().any(|part| shown.contains(part)), "{shown}");
+            }
+        }
+    }
+}

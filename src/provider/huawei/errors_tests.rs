@@ -203,6 +203,8 @@ fn a_message_is_bounded_and_tells_nothing_of_an_echoed_request() {
         scrub.hide(&Secret::new(secret));
     }
     let echoes = [
+        "canonical request GET\\n/v1/users/\\n\\nhost:x\\n\\nhost;a\\n",
+        "it was Access=A, SignedHeaders=host:x",
         "verify aksk signature fail, canonicalRequest: GET|/v1/identity-stores/d-1/users/||host:x|x-sdk-date:2026",
         "wrong: SDK-HMAC-SHA256 Access=AKIDEXAMPLE0000000001, SignedHeaders=host, Signature=fe814625e774dd2839e5",
         "header X-Security-Token ggpjbi1ub3J0aC00TOKEN",
