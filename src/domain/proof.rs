@@ -78,6 +78,9 @@ pub struct Proof {
     pub account: Account,
     /// The sessions that the calls have to end; `None`: nobody could look before the first call.
     pub earlier: Option<BTreeSet<SessionRef>>,
+    /// Whether that look left out places in which more of them may be.
+    #[serde(default)]
+    pub partial: bool,
     /// When the first call began, by the provider's clock where it tells. What begins later is not this job's.
     pub called_at: Timestamp,
     /// Calls that the provider said yes to.

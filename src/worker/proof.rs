@@ -50,9 +50,9 @@ pub(super) enum Verdict {
 pub(super) fn before(claim: &Claim, account: &Account, look: Option<&Look>, now: Timestamp) -> Before {
     let known = claim.proof.as_ref().filter(|proof| proof.account.id == account.id);
     match (known.filter(|proof| claim.call_open || proof.calls > 0), look) {
-        (Some(proof), Some(look)) => repeat(claim, proof, look),
-        // Better to end too much than to leave an attacker in.
-        (Some(proof), None) => Before::Call(claim.request.clone(), Some(proof.clone())),
+        (Some(proof), Some(look)) if look.complete => repeat(claim, proof, look),
+        // What an earlier call left may be where nobody looked. Better to end too much than to leave an attacker in.
+        (Some(proof), _) => Before::Call(claim.request.clone(), Some(proof.clone())),
         (None, look) => Before::Call(claim.request.clone(), Some(first(claim, account, look, now))),
     }
 }
@@ -61,7 +61,8 @@ fn first(claim: &Claim, account: &Account, look: Option<&Look>, now: Timestamp) 
     let meant = |session: &&Session| is_meant(&claim.request.scope, session);
     let earlier = look.map(|look| look.sessions.iter().filter(meant).map(Session::reference).collect());
     let called_at = look.and_then(|look| look.at).unwrap_or(now);
-    Proof { account: account.clone(), earlier, called_at, calls: 0, looks: 0, said: None }
+    let partial = look.is_some_and(|look| !look.complete);
+    Proof { account: account.clone(), earlier, partial, called_at, calls: 0, looks: 0, said: None }
 }
 
 /// An earlier call may have worked, or said that it did: only what it left is ended.
@@ -127,7 +128,8 @@ fn outcome(proof: &Proof, look: &Look, again: &[Session]) -> Outcome {
     let ended = proof.said.as_ref().and_then(|said| said.sessions_ended).unwrap_or(0);
     match &proof.earlier {
         None => Outcome::Accepted,
-        Some(_) if !look.complete => Outcome::Accepted,
+        // A session that nobody saw before would pass for a newer one now.
+        Some(_) if proof.partial || !look.complete => Outcome::Accepted,
         Some(earlier) if earlier.is_empty() && ended == 0 && again.is_empty() => Outcome::NothingToRevoke,
         Some(_) => Outcome::Verified,
     }

@@ -156,11 +156,31 @@ fn a_repeat_ends_only_what_an_earlier_call_left() {
 }
 
 #[test]
+fn a_look_that_leaves_places_out_neither_verifies_nor_narrows_a_repeat() {
+    let mut claim = claim(Scope::All);
+    let partial = Look { complete: false, ..look(&[timeless("a")]) };
+    let Before::Call(_, Some(proof)) = before(&claim, &account(), Some(&partial), at(999)) else { panic!("no call") };
+    let proof = called(proof, Some(Revocation::new(Outcome::Accepted, None, &[])));
+    // It was alive all the time, where nobody had looked.
+    assert_eq!(done(after(&claim, &proof, &look(&[timeless("b")]), POLICY)).0, Outcome::Accepted);
+    claim.proof = Some(proof);
+    claim.call_open = true;
+    for sessions in [&[][..], &[timeless("a")]] {
+        let now = Look { complete: false, ..look(sessions) };
+        let Before::Call(request, Some(proof)) = before(&claim, &account(), Some(&now), at(999)) else {
+            panic!("no call")
+        };
+        assert_eq!((request.scope, proof.calls), (Scope::All, 1));
+    }
+}
+
+#[test]
 fn after_a_call_that_was_refused_everything_alive_now_is_meant() {
     let mut claim = claim(Scope::All);
     claim.proof = Some(Proof {
         account: account(),
         earlier: Some(BTreeSet::new()),
+        partial: false,
         called_at: at(1),
         calls: 0,
         looks: 0,
