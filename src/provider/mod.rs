@@ -12,6 +12,7 @@ mod registry;
 mod script;
 mod scrub;
 mod settings;
+mod slack;
 mod tagged;
 mod the_things_stack;
 
@@ -32,6 +33,7 @@ pub use self::okta::{OktaCredentials, OktaOauth, OktaSettings, SigningAlgorithm}
 pub use self::registry::{Configured, Providers};
 pub use self::settings::{CommonSettings, LimitSettings, Problem, ProofSettings, ProviderSettings, RetrySettings};
 pub use self::the_things_stack::{TheThingsStackCredentials, TheThingsStackSettings};
+pub use self::slack::{SlackCredentials, SlackLimits, SlackSettings};
 
 /// The kinds of provider, as named in the config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +47,8 @@ pub enum ProviderKind {
     Okta,
     /// The Things Stack for LoRaWAN.
     TheThingsStack,
+    /// Slack, Enterprise organizations.
+    Slack,
 }
 
 impl ProviderKind {
@@ -56,6 +60,8 @@ impl ProviderKind {
             Self::TheThingsStack => &[ListParameter::Order, ListParameter::Limit, ListParameter::Page],
             // Neither offers any: Huawei lists all sessions at once, Okta none.
             Self::HuaweiIdentityCenter | Self::Okta => &[],
+            Self::Okta => &[],
+            Self::Slack => &[ListParameter::Limit, ListParameter::Cursor],
         }
     }
 
@@ -75,6 +81,9 @@ impl ProviderKind {
             Self::Mattermost | Self::Okta => Ok(()),
             Self::TheThingsStack => the_things_stack::check_list(query),
             Self::HuaweiIdentityCenter | Self::Okta => matches!(scope, ScopeKind::All | ScopeKind::Sessions),
+            Self::Mattermost | Self::Okta => matches!(scope, ScopeKind::All | ScopeKind::Sessions),
+            Self::Okta => matches!(scope, ScopeKind::All | ScopeKind::Sessions),
+            Self::Slack => true,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::mattermost::MattermostSettings;
 use super::huawei::HuaweiSettings;
 use super::okta::OktaSettings;
 use super::the_things_stack::TheThingsStackSettings;
+use super::slack::SlackSettings;
 use super::{Provider, ProviderKind};
 use crate::clock::Clock;
 use crate::domain::ProviderName;
@@ -35,6 +36,8 @@ pub enum ProviderSettings {
     Okta(OktaSettings),
     /// The Things Stack for LoRaWAN.
     TheThingsStack(TheThingsStackSettings),
+    /// Slack, Enterprise organizations.
+    Slack(SlackSettings),
 }
 
 impl ProviderSettings {
@@ -46,6 +49,7 @@ impl ProviderSettings {
             Self::HuaweiIdentityCenter(_) => ProviderKind::HuaweiIdentityCenter,
             Self::Okta(_) => ProviderKind::Okta,
             Self::TheThingsStack(_) => ProviderKind::TheThingsStack,
+            Self::Slack(_) => ProviderKind::Slack,
         }
     }
 
@@ -57,6 +61,7 @@ impl ProviderSettings {
             Self::HuaweiIdentityCenter(settings) => settings.common(),
             Self::Okta(settings) => settings.common(),
             Self::TheThingsStack(settings) => settings.common(),
+            Self::Slack(settings) => settings.common(),
         }
     }
 
@@ -67,6 +72,7 @@ impl ProviderSettings {
             Self::HuaweiIdentityCenter(settings) => Ok(Arc::new(settings.build(name, clock)?)),
             Self::Okta(settings) => Ok(Arc::new(settings.build(name, clock)?)),
             Self::TheThingsStack(settings) => Ok(Arc::new(settings.build(name, clock)?)),
+            Self::Slack(settings) => Ok(Arc::new(settings.build(name, clock)?)),
         }
     }
 }

@@ -15,6 +15,7 @@ use super::mattermost::MattermostSettings;
 use super::huawei::HuaweiSettings;
 use super::okta::OktaSettings;
 use super::the_things_stack::TheThingsStackSettings;
+use super::slack::SlackSettings;
 use super::{ProviderKind, ProviderSettings};
 
 impl<'de> Deserialize<'de> for ProviderSettings {
@@ -54,6 +55,7 @@ fn read<'de, A: MapAccess<'de>>(kind: ProviderKind, map: A) -> Result<ProviderSe
         }
         ProviderKind::Okta => OktaSettings::deserialize(map).map(ProviderSettings::Okta),
         ProviderKind::TheThingsStack => TheThingsStackSettings::deserialize(map).map(ProviderSettings::TheThingsStack),
+        ProviderKind::Slack => SlackSettings::deserialize(map).map(ProviderSettings::Slack),
     }
 }
 
