@@ -102,6 +102,10 @@ pub(super) fn is_team_id(text: &str) -> bool {
     is_id(text, &['T', 'E'])
 }
 
+fn is_organization(team: &str) -> bool {
+    team.starts_with('E')
+}
+
 /// One page of one workspace.
 #[derive(Debug, Default)]
 struct Page {
@@ -121,17 +125,8 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Whether every workspace was seen in which the account can have sessions.
-    pub(super) fn is_complete(&self, account: &Account) -> bool {
-        !account.teams.is_empty() && account.teams.iter().all(|team| self.was_listed(team))
-    }
-
     pub(super) fn was_listed(&self, team: &str) -> bool {
         self.listed.contains(team)
-    }
-
-    pub(super) fn into_look(self, account: &Account) -> Look {
-        Look { complete: self.is_complete(account), sessions: self.sessions, at: self.at }
     }
 
     /// The same session may be listed under its workspace and under the organization.
@@ -146,6 +141,25 @@ impl Places {
 }
 
 impl Api {
+    /// Whether every workspace was seen in which the account can have sessions, and the organization where that is
+    /// looked into: everybody is in it.
+    pub(super) fn is_complete(&self, places: &Places, account: &Account) -> bool {
+        let organizations = self.team_ids.iter().filter(|team| is_organization(team));
+        !account.teams.is_empty() && account.teams.iter().chain(organizations).all(|team| places.was_listed(team))
+    }
+
+    /// Whether the account's sessions in `team` were all seen, where a look was complete.
+    pub(super) fn is_among_seen(&self, team: &str, account: &Account) -> bool {
+        account.teams.iter().any(|known| known == team)
+            || (is_organization(team) && self.team_ids.iter().any(|known| known == team))
+    }
+
+    /// What a look shows.
+    pub(super) fn to_look(&self, places: Places, account: &Account) -> Look {
+        let complete = self.is_complete(&places, account);
+        Look { complete, sessions: places.sessions, at: places.at }
+    }
+
     /// Looks into every workspace of `team_ids`. One that cannot be seen is left out, unless it is the only one.
     pub(super) async fn look(&self, account: &Account) -> Result<Places, ProviderError> {
         check_user_id(&account.id)?;

@@ -92,7 +92,7 @@ impl Provider for Slack {
             return Ok(None);
         }
         let places = self.api.look(account).await?;
-        Ok(Some(places.into_look(account)))
+        Ok(Some(self.api.to_look(places, account)))
     }
 
     async fn list_sessions(&self, account: &Account, query: &ListQuery) -> Result<Option<SessionPage>, ProviderError> {

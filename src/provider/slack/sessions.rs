@@ -65,21 +65,21 @@ impl Api {
 
     /// What is known of the account's sessions: what was `seen`, if that tells the fate of each given one.
     async fn view<'l>(
-        &self,
+        &'l self,
         account: &'l Account,
         given: &[SessionRef],
         seen: Option<&'l Look>,
     ) -> Result<View<'l>, ProviderError> {
         if let Some(look) = seen {
             let sessions = Cow::Borrowed(look.sessions.as_slice());
-            let view = View { account, sessions, places: None, is_complete: look.complete };
+            let view = View { api: self, account, sessions, places: None, is_complete: look.complete };
             if !given.iter().any(|given| view.may_hide(given)) {
                 return Ok(view);
             }
         }
         let places = self.look(account).await?;
-        let (is_complete, sessions) = (places.is_complete(account), Cow::Owned(places.sessions.clone()));
-        Ok(View { account, sessions, places: Some(places), is_complete })
+        let (is_complete, sessions) = (self.is_complete(&places, account), Cow::Owned(places.sessions.clone()));
+        Ok(View { api: self, account, sessions, places: Some(places), is_complete })
     }
 
     /// Whether it was there to end. Session and workspace belong together, as the listing has them.
@@ -101,6 +101,7 @@ impl Api {
 
 /// The account's sessions, and how far one can see.
 struct View<'l> {
+    api: &'l Api,
     account: &'l Account,
     sessions: Cow<'l, [Session]>,
     places: Option<Places>,
@@ -130,12 +131,10 @@ impl View<'_> {
         }
     }
 
-    /// Whether every session of the account in this workspace was seen. Those of the organization itself (`E...`) are
-    /// listed under each of its workspaces.
+    /// Whether every session of the account in this workspace was seen.
     fn covers(&self, team: &str) -> bool {
         let was_listed = self.places.as_ref().is_some_and(|places| places.was_listed(team));
-        let is_theirs = || team.starts_with('E') || self.account.teams.iter().any(|known| known == team);
-        is_team_id(team) && (was_listed || (self.is_complete && is_theirs()))
+        is_team_id(team) && (was_listed || (self.is_complete && self.api.is_among_seen(team, self.account)))
     }
 }
 

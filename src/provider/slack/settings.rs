@@ -37,8 +37,9 @@ pub struct SlackSettings {
     pub url: String,
     /// How we prove who we are.
     pub credentials: SlackCredentials,
-    /// The workspaces (`T...`) whose sessions are looked at. Without all of an account's, the outcome is at best
-    /// `accepted`; without any there are no looks, and given sessions cannot be ended. Default: none.
+    /// The workspaces (`T...`) whose sessions are looked at, and the organization's own id (`E...`), to which sessions
+    /// may belong as well. Without all of an account's workspaces, the outcome is at best `accepted`; without any there
+    /// are no looks, and given sessions cannot be ended. Default: none.
     #[serde(default)]
     pub team_ids: Vec<String>,
     /// How long one call may take, in all. Default: 10s.

@@ -37,7 +37,7 @@ async fn everything_ends_with_one_flag_at_most_also_where_nothing_was_seen() {
         assert_eq!(world.forms("admin.users.session.reset"), [arguments]);
         let call = &world.server.seen()[0];
         assert_eq!(call.line, "POST /api/admin.users.session.reset");
-        assert_eq!(call.headers["content-type"], "application/x-www-form-urlencoded; charset=utf-8");
+        assert_eq!(call.headers["content-type"], "application/x-www-form-urlencoded");
         assert_eq!(call.headers["authorization"], format!("Bearer {TOKEN}"));
     }
 }
@@ -94,6 +94,12 @@ async fn a_session_in_a_place_that_was_not_seen_is_left_alone() {
         assert!(matches!(&error, ProviderError::Refused(_)) && error.to_string().contains("team_ids"), "{error}");
         assert!(world.calls("admin.users.session.invalidate").is_empty());
     }
+    // A complete look tells nothing of workspaces that are none of the account's.
+    let world = World::new().await;
+    world.server.then([no("no_active_sessions")]);
+    let request = given(&[("1", Some(OTHER_TEAM))]);
+    let error = world.slack.revoke(&account(ANA), &request, Some(&seen(&[], true))).await.expect_err("not seen");
+    assert!(matches!(error, ProviderError::Refused(_)), "{error:?}");
     // The workspace that is meant was seen, though others were not.
     let world = World::new().await;
     world.server.then([no("no_active_sessions")]);

@@ -61,10 +61,14 @@ async fn a_look_is_complete_only_if_every_workspace_of_the_account_was_seen() {
         (vec![TEAM], vec![empty(), no("team_not_found")], true),
         (vec![TEAM, OTHER_TEAM], vec![empty(), no("team_access_not_granted")], false),
         (vec![TEAM, OTHER_TEAM], vec![empty(), no("missing_scope")], false),
+        // Everybody is in the organization, so where it is to be seen it has to be.
+        (vec![TEAM], vec![empty(), empty(), empty()], true),
+        (vec![TEAM], vec![empty(), empty(), no("team_not_found")], false),
         // Somebody else's session is no answer to what was asked.
         (vec![TEAM], vec![page(&[row(1, BOB, TEAM)], ""), empty()], false),
     ] {
-        let world = World::with(json!({"team_ids": [TEAM, OTHER_TEAM]})).await;
+        let team_ids = &[TEAM, OTHER_TEAM, "E0123ORG"][..answers.len()];
+        let world = World::with(json!({"team_ids": team_ids})).await;
         world.server.then(answers);
         let teams: Vec<String> = teams.into_iter().map(str::to_owned).collect();
         let account = Account { teams: teams.clone(), ..account(ANA) };
