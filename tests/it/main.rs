@@ -21,6 +21,7 @@ mod sandbox_slack;
 mod sandbox_tts;
 mod schemas;
 mod service;
+mod slack_wire;
 mod store_contract;
 mod store_sqlite;
 mod support;

@@ -20,6 +20,9 @@ use crate::settings::Secret;
 /// A call may sleep so long for its turn: less than the margin that a lease has over a timeout.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+const ASKED: &str = "Slack asked us to wait";
+const USED_UP: &str = "as many calls as Slack takes in a minute were made";
+
 /// Everything that a call needs.
 #[derive(Debug)]
 pub(super) struct Api {
@@ -42,11 +45,12 @@ pub(super) struct Call {
     pub(super) operation: Operation,
     arguments: Vec<(&'static str, String)>,
     is_patient: bool,
+    is_counted: bool,
 }
 
 impl Call {
     pub(super) fn new(operation: Operation) -> Self {
-        Self { operation, arguments: Vec::new(), is_patient: true }
+        Self { operation, arguments: Vec::new(), is_patient: true, is_counted: false }
     }
 
     pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -57,6 +61,11 @@ impl Call {
     /// Does not sleep for its turn: what could be done meanwhile is more urgent.
     pub(super) fn at_once(self) -> Self {
         Self { is_patient: false, ..self }
+    }
+
+    /// Was counted by [`Api::reserve`].
+    pub(super) fn counted(self) -> Self {
+        Self { is_counted: true, ..self }
     }
 }
 
@@ -93,6 +102,14 @@ impl Api {
         self.pace.wait(&[operation.as_str()]).max(self.quota.wait(operation))
     }
 
+    /// Makes room for so many calls, which are of no use without each other.
+    pub(super) fn reserve(&self, operation: Operation, count: usize) -> Result<(), ProviderError> {
+        if let Some(wait) = self.pace.wait(&[operation.as_str()]) {
+            return Err(held_back(operation, wait, ASKED));
+        }
+        self.quota.take(operation, count).map_err(|wait| held_back(operation, wait, USED_UP))
+    }
+
     async fn send(&self, call: &Call, token: &Secret) -> Result<Answer, ProviderError> {
         self.ready(call).await?;
         let scrub = self.scrub.with(token);
@@ -118,10 +135,11 @@ impl Api {
         let mut patience = if call.is_patient { PATIENCE } else { Duration::ZERO };
         loop {
             let (wait, why) = match self.pace.wait(&[call.operation.as_str()]) {
-                Some(wait) => (wait, "Slack asked us to wait"),
-                None => match self.quota.take(call.operation) {
+                Some(wait) => (wait, ASKED),
+                None if call.is_counted => return Ok(()),
+                None => match self.quota.take(call.operation, 1) {
                     Ok(()) => return Ok(()),
-                    Err(wait) => (wait, "as many calls as Slack takes in a minute were made"),
+                    Err(wait) => (wait, USED_UP),
                 },
             };
             // Sleeping uses patience up, so that this ends even if the clock stands still.

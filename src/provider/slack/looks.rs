@@ -163,6 +163,8 @@ impl Api {
     /// Looks into every workspace of `team_ids`. One that cannot be seen is left out, unless it is the only one.
     pub(super) async fn look(&self, account: &Account) -> Result<Places, ProviderError> {
         check_user_id(&account.id)?;
+        // Many who look at the same time would each get half of a look, and none a whole one.
+        self.reserve(Operation::List, self.team_ids.len())?;
         let (mut places, mut unseen) = (Places::default(), None);
         for team in &self.team_ids {
             match self.look_into(team, account, &mut places).await {
@@ -186,8 +188,10 @@ impl Api {
     /// Whether the workspace was seen to its end.
     async fn look_into(&self, team: &str, account: &Account, places: &mut Places) -> Result<bool, ProviderError> {
         let (mut cursor, mut restarted, mut fine) = (None::<String>, false, true);
-        for _ in 0..MOST_PAGES {
-            let page = match self.page(team, account, LARGEST_PAGE, cursor.as_deref()).await {
+        for number in 0..MOST_PAGES {
+            let call = page_call(team, account, LARGEST_PAGE, cursor.as_deref());
+            let call = if number == 0 { call.counted() } else { call };
+            let page = match self.page(&call, account).await {
                 Err(error) if is_stale_cursor(&error) && cursor.is_some() && !restarted => {
                     (cursor, restarted) = (None, true);
                     continue;
@@ -204,20 +208,8 @@ impl Api {
         Ok(false)
     }
 
-    async fn page(
-        &self,
-        team: &str,
-        account: &Account,
-        limit: u32,
-        cursor: Option<&str>,
-    ) -> Result<Page, ProviderError> {
-        let mut call = Call::new(Operation::List).with("team_id", team).with("user_id", &account.id);
-        call = call.with("limit", limit.to_string());
-        if let Some(cursor) = cursor {
-            call = call.with("cursor", cursor);
-        }
-        // A look must not keep a revocation waiting.
-        let answer = self.call(&call.at_once()).await?;
+    async fn page(&self, call: &Call, account: &Account) -> Result<Page, ProviderError> {
+        let answer = self.call(call).await?;
         if errors::code_of(&answer).as_deref() == Some(NONE) {
             return Ok(Page { at: hint::time(&answer), ..Page::default() });
         }
@@ -239,7 +231,7 @@ impl Api {
             Some(text) => self.place_of(text)?,
         };
         let limit = query.limit.unwrap_or(LARGEST_PAGE).clamp(1, LARGEST_PAGE);
-        let page = self.page(team, account, limit, cursor).await?;
+        let page = self.page(&page_call(team, account, limit, cursor), account).await?;
         let next_cursor = match page.next {
             Some(next) => Some(format!("{team}:{next}")),
             None => self.team_after(team).map(|team| format!("{team}:")),
@@ -273,6 +265,16 @@ impl Listing {
             at: hint::time(answer),
             is_foreign: !others.is_empty(),
         })
+    }
+}
+
+fn page_call(team: &str, account: &Account, limit: u32, cursor: Option<&str>) -> Call {
+    let call = Call::new(Operation::List).with("team_id", team).with("user_id", &account.id);
+    let call = call.with("limit", limit.to_string());
+    // A look must not keep a revocation waiting.
+    match cursor {
+        Some(cursor) => call.with("cursor", cursor).at_once(),
+        None => call.at_once(),
     }
 }
 

@@ -47,17 +47,22 @@ impl Quota {
         Self { rate, clock, made: Mutex::default() }
     }
 
-    /// Counts a call that is about to be made, or tells how long it has to wait.
-    pub(super) fn take(&self, operation: Operation) -> Result<(), Duration> {
-        self.judge(operation, true)
+    /// Counts so many calls that are about to be made, all or none, or tells how long they have to wait.
+    pub(super) fn take(&self, operation: Operation, count: usize) -> Result<(), Duration> {
+        self.judge(operation, count, |calls, now| calls.extend(std::iter::repeat_n(now, count)))
     }
 
     /// How long a call would have to wait; `None`: it may be made.
     pub(super) fn wait(&self, operation: Operation) -> Option<Duration> {
-        self.judge(operation, false).err()
+        self.judge(operation, 1, |_, _| ()).err()
     }
 
-    fn judge(&self, operation: Operation, counts: bool) -> Result<(), Duration> {
+    fn judge(
+        &self,
+        operation: Operation,
+        count: usize,
+        note: impl FnOnce(&mut VecDeque<Timestamp>, Timestamp),
+    ) -> Result<(), Duration> {
         let Some(rate) = tier(operation).map(|tier| self.rate.unwrap_or(tier)) else { return Ok(()) };
         let now = self.clock.steady();
         let age = |then: &Timestamp| Duration::try_from(now.duration_since(*then)).unwrap_or_default();
@@ -66,10 +71,12 @@ impl Quota {
         while calls.front().is_some_and(|first| age(first) >= rate.per.0) {
             calls.pop_front();
         }
-        match calls.front() {
-            Some(first) if calls.len() >= rate.count.get() as usize => Err(rate.per.0.saturating_sub(age(first))),
-            _ => {
-                calls.extend(counts.then_some(now));
+        // So many of the earlier ones have to be a minute old first. More than a minute takes are never asked for.
+        let too_many = (calls.len() + count).saturating_sub(rate.count.get() as usize).min(calls.len());
+        match too_many.checked_sub(1).and_then(|last| calls.get(last)) {
+            Some(last) => Err(rate.per.0.saturating_sub(age(last))),
+            None => {
+                note(calls, now);
                 Ok(())
             }
         }
@@ -94,7 +101,7 @@ mod tests {
             let (quota, clock) = quota(None);
             let mut let_out = Vec::new();
             for second in 0..300_u64 {
-                let_out.extend((0..9).filter(|_| quota.take(operation).is_ok()).map(|_| second));
+                let_out.extend((0..9).filter(|_| quota.take(operation, 1).is_ok()).map(|_| second));
                 clock.advance(Duration::from_secs(1));
             }
             for start in 0..300 {
@@ -106,17 +113,29 @@ mod tests {
     }
 
     #[test]
+    fn calls_that_belong_together_are_let_out_together_or_not_at_all() {
+        let (quota, clock) = quota(Some("5/1m"));
+        assert!(quota.take(Operation::List, 2).is_ok());
+        clock.advance(Duration::from_secs(10));
+        assert!(quota.take(Operation::List, 2).is_ok());
+        assert_eq!(quota.take(Operation::List, 2), Err(Duration::from_secs(50)), "when the first is a minute old");
+        assert_eq!(quota.take(Operation::List, 5), Err(Duration::from_secs(60)), "when the last is");
+        assert!(quota.take(Operation::List, 1).is_ok(), "and nothing was counted meanwhile");
+        assert!(quota.take(Operation::List, 1).is_err());
+    }
+
+    #[test]
     fn methods_count_by_themselves_and_a_rate_of_the_config_holds_for_each() {
         let (quota, clock) = quota(Some("2/1m"));
         for operation in [Operation::Reset, Operation::ResetBulk, Operation::UserInfo] {
             assert_eq!(quota.wait(operation), None);
-            assert!(quota.take(operation).is_ok());
+            assert!(quota.take(operation, 1).is_ok());
             clock.advance(Duration::from_secs(1));
-            assert!(quota.take(operation).is_ok());
-            assert_eq!(quota.take(operation), Err(Duration::from_secs(59)));
+            assert!(quota.take(operation, 1).is_ok());
+            assert_eq!(quota.take(operation, 1), Err(Duration::from_secs(59)));
             assert_eq!(quota.wait(operation), Some(Duration::from_secs(59)));
         }
-        assert!((0..1000).all(|_| quota.take(Operation::AuthTest).is_ok()));
+        assert!((0..1000).all(|_| quota.take(Operation::AuthTest, 1).is_ok()));
         clock.advance(Duration::from_secs(60));
         assert_eq!(quota.wait(Operation::Reset), None);
     }
