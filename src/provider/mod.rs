@@ -3,8 +3,9 @@
 mod address;
 mod hint;
 mod http;
-mod mattermost;
 mod huawei;
+mod kind;
+mod mattermost;
 mod okta;
 mod pace;
 mod registry;
@@ -23,70 +24,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    Account, AttemptClass, DeadReason, Disposition, HoldReason, Look, Revocation, RevokeRequest, ScopeKind, Session,
-    Subject,
+    Account, AttemptClass, DeadReason, Disposition, HoldReason, Look, Revocation, RevokeRequest, Session, Subject,
 };
 
-pub use self::mattermost::{MattermostCredentials, MattermostSettings};
 pub use self::huawei::{HuaweiCredentials, HuaweiSettings};
+pub use self::kind::{ProviderKind, ProviderSettings};
+pub use self::mattermost::{MattermostCredentials, MattermostSettings};
 pub use self::okta::{OktaCredentials, OktaOauth, OktaSettings, SigningAlgorithm};
 pub use self::registry::{Configured, Providers};
-pub use self::settings::{CommonSettings, LimitSettings, Problem, ProofSettings, ProviderSettings, RetrySettings};
-pub use self::the_things_stack::{TheThingsStackCredentials, TheThingsStackSettings};
+pub use self::settings::{CommonSettings, LimitSettings, Problem, ProofSettings, RetrySettings};
 pub use self::slack::{SlackCredentials, SlackLimits, SlackSettings};
-
-/// The kinds of provider, as named in the config.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ProviderKind {
-    /// Mattermost, self-hosted or in the cloud.
-    Mattermost,
-    /// Huawei Cloud IAM Identity Center.
-    HuaweiIdentityCenter,
-    /// Okta Workforce and Customer Identity.
-    Okta,
-    /// The Things Stack for LoRaWAN.
-    TheThingsStack,
-    /// Slack, Enterprise organizations.
-    Slack,
-}
-
-impl ProviderKind {
-    /// What a listing of sessions takes here; empty also where there is no listing.
-    #[must_use]
-    pub fn list_parameters(self) -> &'static [ListParameter] {
-        match self {
-            Self::Mattermost | Self::Okta => &[],
-            Self::TheThingsStack => &[ListParameter::Order, ListParameter::Limit, ListParameter::Page],
-            // Neither offers any: Huawei lists all sessions at once, Okta none.
-            Self::HuaweiIdentityCenter | Self::Okta => &[],
-            Self::Okta => &[],
-            Self::Slack => &[ListParameter::Limit, ListParameter::Cursor],
-        }
-    }
-
-    /// Whether it can end the sessions of this scope. A rule that asks for another is a config error.
-    #[must_use]
-    pub fn supports(self, scope: ScopeKind) -> bool {
-        match self {
-            Self::Mattermost | Self::Okta | Self::TheThingsStack => {
-                matches!(scope, ScopeKind::All | ScopeKind::Sessions)
-            }
-        }
-    }
-
-    /// What is wrong with the values of `query`, which has none but [`Self::list_parameters`], in words for people.
-    pub fn check_list(self, query: &ListQuery) -> Result<(), String> {
-        match self {
-            Self::Mattermost | Self::Okta => Ok(()),
-            Self::TheThingsStack => the_things_stack::check_list(query),
-            Self::HuaweiIdentityCenter | Self::Okta => matches!(scope, ScopeKind::All | ScopeKind::Sessions),
-            Self::Mattermost | Self::Okta => matches!(scope, ScopeKind::All | ScopeKind::Sessions),
-            Self::Okta => matches!(scope, ScopeKind::All | ScopeKind::Sessions),
-            Self::Slack => true,
-        }
-    }
-}
+pub use self::the_things_stack::{TheThingsStackCredentials, TheThingsStackSettings};
 
 /// A system in which a subject can hold sessions. Every method is safe to repeat.
 #[async_trait]

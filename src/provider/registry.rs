@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::settings::{CommonSettings, Problem, ProviderSettings};
+use super::kind::ProviderSettings;
+use super::settings::{CommonSettings, Problem};
 use super::{Provider, ProviderKind};
 use crate::clock::Clock;
 use crate::domain::ProviderName;

@@ -1,21 +1,12 @@
-//! What the config says about providers: the parts every kind has, and the kinds themselves.
+//! What the config says about every provider, whatever its kind.
 //!
 //! Each kind's own settings stand in its folder; `sever check` and the JSON schema come from these types.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::mattermost::MattermostSettings;
-use super::huawei::HuaweiSettings;
-use super::okta::OktaSettings;
-use super::the_things_stack::TheThingsStackSettings;
-use super::slack::SlackSettings;
-use super::{Provider, ProviderKind};
-use crate::clock::Clock;
-use crate::domain::ProviderName;
 use crate::settings::{Duration, Rate};
 
 /// What is wrong with a provider's settings: the field's path within it, and what to do about it.
@@ -23,59 +14,6 @@ pub type Problem = (String, String);
 
 /// No wait that we plan is longer; a longer one in the config is a slip of the pen.
 const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
-/// One provider, by its kind. It is read in `tagged.rs`.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum ProviderSettings {
-    /// Mattermost, self-hosted or in the cloud.
-    Mattermost(MattermostSettings),
-    /// Huawei Cloud IAM Identity Center.
-    HuaweiIdentityCenter(HuaweiSettings),
-    /// Okta Workforce and Customer Identity.
-    Okta(OktaSettings),
-    /// The Things Stack for LoRaWAN.
-    TheThingsStack(TheThingsStackSettings),
-    /// Slack, Enterprise organizations.
-    Slack(SlackSettings),
-}
-
-impl ProviderSettings {
-    /// Which kind it is.
-    #[must_use]
-    pub fn kind(&self) -> ProviderKind {
-        match self {
-            Self::Mattermost(_) => ProviderKind::Mattermost,
-            Self::HuaweiIdentityCenter(_) => ProviderKind::HuaweiIdentityCenter,
-            Self::Okta(_) => ProviderKind::Okta,
-            Self::TheThingsStack(_) => ProviderKind::TheThingsStack,
-            Self::Slack(_) => ProviderKind::Slack,
-        }
-    }
-
-    /// The settings that every kind has.
-    #[must_use]
-    pub fn common(&self) -> CommonSettings {
-        match self {
-            Self::Mattermost(settings) => settings.common(),
-            Self::HuaweiIdentityCenter(settings) => settings.common(),
-            Self::Okta(settings) => settings.common(),
-            Self::TheThingsStack(settings) => settings.common(),
-            Self::Slack(settings) => settings.common(),
-        }
-    }
-
-    /// Makes the client, fetching its secrets. All problems are reported at once.
-    pub fn build(&self, name: &ProviderName, clock: Arc<dyn Clock>) -> Result<Arc<dyn Provider>, Vec<Problem>> {
-        match self {
-            Self::Mattermost(settings) => Ok(Arc::new(settings.build(name, clock)?)),
-            Self::HuaweiIdentityCenter(settings) => Ok(Arc::new(settings.build(name, clock)?)),
-            Self::Okta(settings) => Ok(Arc::new(settings.build(name, clock)?)),
-            Self::TheThingsStack(settings) => Ok(Arc::new(settings.build(name, clock)?)),
-            Self::Slack(settings) => Ok(Arc::new(settings.build(name, clock)?)),
-        }
-    }
-}
 
 /// The settings that every kind has, gathered.
 #[derive(Debug, Clone, Copy, PartialEq)]

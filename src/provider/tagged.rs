@@ -11,12 +11,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAcces
 use serde::{Deserialize, de};
 use serde_json::Value;
 
-use super::mattermost::MattermostSettings;
-use super::huawei::HuaweiSettings;
-use super::okta::OktaSettings;
-use super::the_things_stack::TheThingsStackSettings;
-use super::slack::SlackSettings;
-use super::{ProviderKind, ProviderSettings};
+use super::ProviderSettings;
 
 impl<'de> Deserialize<'de> for ProviderSettings {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -38,24 +33,12 @@ impl<'de> Visitor<'de> for ByKind {
         while let Some(key) = rest.next_key::<String>()? {
             if key == "kind" {
                 let kind = rest.next_value()?;
-                return read(kind, Chained { before: before.into_iter(), value: None, rest });
+                let keys = Chained { before: before.into_iter(), value: None, rest };
+                return ProviderSettings::read(kind, MapAccessDeserializer::new(keys));
             }
             before.push((key, rest.next_value()?));
         }
         Err(A::Error::missing_field("kind"))
-    }
-}
-
-fn read<'de, A: MapAccess<'de>>(kind: ProviderKind, map: A) -> Result<ProviderSettings, A::Error> {
-    let map = MapAccessDeserializer::new(map);
-    match kind {
-        ProviderKind::Mattermost => MattermostSettings::deserialize(map).map(ProviderSettings::Mattermost),
-        ProviderKind::HuaweiIdentityCenter => {
-            HuaweiSettings::deserialize(map).map(ProviderSettings::HuaweiIdentityCenter)
-        }
-        ProviderKind::Okta => OktaSettings::deserialize(map).map(ProviderSettings::Okta),
-        ProviderKind::TheThingsStack => TheThingsStackSettings::deserialize(map).map(ProviderSettings::TheThingsStack),
-        ProviderKind::Slack => SlackSettings::deserialize(map).map(ProviderSettings::Slack),
     }
 }
 

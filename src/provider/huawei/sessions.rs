@@ -94,7 +94,7 @@ impl Api {
         // There is no paging today; a page that points on would not be all.
         let complete =
             listing.page_info.as_ref().and_then(|info| info.next_marker.as_deref()).is_none_or(str::is_empty);
-        let at = hint::answered_at(answer);
+        let at = hint::time(answer);
         let now = at.unwrap_or_else(|| self.clock.now());
         let mut ids = BTreeSet::new();
         let mut sessions = Vec::new();

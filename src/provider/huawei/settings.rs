@@ -10,10 +10,12 @@ use super::HuaweiIdentityCenter;
 use super::api::Api;
 use super::sign::Keys;
 use crate::clock::Clock;
-use crate::domain::ProviderName;
+use crate::domain::{ProviderName, ScopeKind};
+use crate::provider::ListParameter;
 use crate::provider::address::base_url;
 use crate::provider::hint::Bounds;
 use crate::provider::http::Http;
+use crate::provider::kind::{ALL_AND_GIVEN, Kind};
 use crate::provider::pace::Pace;
 use crate::provider::scrub::Scrub;
 use crate::provider::settings::{
@@ -85,6 +87,11 @@ pub struct HuaweiCredentials {
 
 fn user_name() -> String {
     "user_name".to_owned()
+}
+
+impl Kind for HuaweiSettings {
+    const SCOPES: &'static [ScopeKind] = ALL_AND_GIVEN;
+    const LIST_PARAMETERS: &'static [ListParameter] = &[];
 }
 
 impl HuaweiSettings {

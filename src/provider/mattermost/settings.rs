@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Mattermost;
 use crate::clock::Clock;
-use crate::domain::ProviderName;
+use crate::domain::{ProviderName, ScopeKind};
+use crate::provider::ListParameter;
 use crate::provider::address::base_url_with_path;
 use crate::provider::http::Http;
+use crate::provider::kind::{ALL_AND_GIVEN, Kind};
 use crate::provider::scrub::Scrub;
 use crate::provider::settings::{
     CommonSettings, LimitSettings, Problem, ProofSettings, RetrySettings, default_timeout,
@@ -53,6 +55,11 @@ pub struct MattermostSettings {
 pub struct MattermostCredentials {
     /// A personal access token of a bot or of a user for sever alone, without the word Bearer.
     pub token: SecretRef,
+}
+
+impl Kind for MattermostSettings {
+    const SCOPES: &'static [ScopeKind] = ALL_AND_GIVEN;
+    const LIST_PARAMETERS: &'static [ListParameter] = &[];
 }
 
 impl MattermostSettings {

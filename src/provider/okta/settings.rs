@@ -9,9 +9,11 @@ use super::Okta;
 use super::assertion::{SigningAlgorithm, SigningKey};
 use super::auth::{Auth, OauthClient};
 use crate::clock::Clock;
-use crate::domain::ProviderName;
+use crate::domain::{ProviderName, ScopeKind};
+use crate::provider::ListParameter;
 use crate::provider::address::base_url;
 use crate::provider::http::Http;
+use crate::provider::kind::{ALL_AND_GIVEN, Kind};
 use crate::provider::scrub::Scrub;
 use crate::provider::settings::{
     CommonSettings, LimitSettings, Problem, ProofSettings, RetrySettings, default_timeout, on,
@@ -76,6 +78,11 @@ pub struct OktaOauth {
     /// How assertions are signed. Default: as the key allows, RS256 for RSA and ES256 for EC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub algorithm: Option<SigningAlgorithm>,
+}
+
+impl Kind for OktaSettings {
+    const SCOPES: &'static [ScopeKind] = ALL_AND_GIVEN;
+    const LIST_PARAMETERS: &'static [ListParameter] = &[];
 }
 
 impl OktaSettings {

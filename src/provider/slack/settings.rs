@@ -14,10 +14,12 @@ use super::looks::is_team_id;
 use super::quota::{Quota, SESSION_CALLS_A_MINUTE};
 use super::token::{Token, check_token};
 use crate::clock::Clock;
-use crate::domain::ProviderName;
+use crate::domain::{ProviderName, ScopeKind};
+use crate::provider::ListParameter;
 use crate::provider::address::base_url_with_path;
 use crate::provider::hint::Bounds;
 use crate::provider::http::Http;
+use crate::provider::kind::Kind;
 use crate::provider::pace::Pace;
 use crate::provider::scrub::Scrub;
 use crate::provider::settings::{
@@ -90,6 +92,11 @@ impl Default for SlackLimits {
 
 fn default_url() -> String {
     "https://slack.com/api".to_owned()
+}
+
+impl Kind for SlackSettings {
+    const SCOPES: &'static [ScopeKind] = &[ScopeKind::All, ScopeKind::Web, ScopeKind::Mobile, ScopeKind::Sessions];
+    const LIST_PARAMETERS: &'static [ListParameter] = &[ListParameter::Limit, ListParameter::Cursor];
 }
 
 impl SlackSettings {

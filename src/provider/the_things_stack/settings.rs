@@ -7,13 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use super::TheThingsStack;
 use crate::clock::Clock;
-use crate::domain::ProviderName;
+use crate::domain::{ProviderName, ScopeKind};
 use crate::provider::address::base_url;
 use crate::provider::http::Http;
+use crate::provider::kind::{ALL_AND_GIVEN, Kind};
 use crate::provider::scrub::Scrub;
 use crate::provider::settings::{
     CommonSettings, LimitSettings, Problem, ProofSettings, RetrySettings, default_timeout,
 };
+use crate::provider::{ListParameter, ListQuery};
 use crate::settings::{Duration, Secret, SecretRef};
 
 /// A network of The Things Stack.
@@ -53,6 +55,16 @@ pub struct TheThingsStackCredentials {
     /// A personal API key of an admin, `NNSXS.…`, with the right to everything on users (RIGHT_USER_ALL). The Identity
     /// Server has to run with `is.admin-rights.all: true`.
     pub api_key: SecretRef,
+}
+
+impl Kind for TheThingsStackSettings {
+    const SCOPES: &'static [ScopeKind] = ALL_AND_GIVEN;
+    const LIST_PARAMETERS: &'static [ListParameter] =
+        &[ListParameter::Order, ListParameter::Limit, ListParameter::Page];
+
+    fn check_list(query: &ListQuery) -> Result<(), String> {
+        super::check_list(query)
+    }
 }
 
 impl TheThingsStackSettings {
