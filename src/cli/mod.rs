@@ -11,6 +11,7 @@ mod formats;
 mod init;
 mod jobs;
 mod pause;
+mod place;
 mod plan;
 mod providers;
 mod quarantine;

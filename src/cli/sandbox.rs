@@ -10,12 +10,13 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::init::random_word;
+use super::place::{self, Place};
 use super::stop::Stop;
 use super::{Failure, Outcome, block_on, out};
 use crate::clock::SystemClock;
+use crate::sandbox::Sandbox;
 use crate::sandbox::faults::{Fault, Injection};
-use crate::sandbox::okta::{Operation, Person};
-use crate::sandbox::{OktaSandbox, Sandbox};
+use crate::sandbox::okta::Operation;
 
 /// What each person begins with.
 const SESSIONS: usize = 2;
@@ -26,7 +27,8 @@ const SHOWN: usize = 3;
 /// Arguments of `sever sandbox`.
 #[derive(Debug, Args)]
 pub(super) struct SandboxArgs {
-    /// Address of the control API; Okta gets the port after it. Port 0 gives each any free port
+    /// Address of the control API; Okta, Slack, Mattermost, Huawei Cloud and The Things Stack get the ports after it.
+    /// Port 0 gives each any free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
     /// How many people there are, each with two sessions
@@ -114,30 +116,43 @@ async fn serve(args: SandboxArgs) -> Outcome {
     };
     let sandbox = Sandbox::start(args.listen, Arc::new(SystemClock::new()))
         .await
-        .with_context(|| format!("cannot listen on {} and the port after it; choose --listen", args.listen))?;
-    populate(sandbox.okta(), &args, &token);
+        .with_context(|| format!("cannot listen on {} and the ports after it; choose --listen", args.listen))?;
+    let places = Place::all(&sandbox);
+    let mut described = json!({"control": sandbox.control_url()});
+    let mut config = String::from("providers:\n");
+    for place in &places {
+        let mut secrets = place.admit_us()?;
+        if matches!(place, Place::Okta(_)) {
+            secrets = vec![token.clone()];
+        }
+        populate(place, args.people);
+        let secrets: Vec<String> = secrets.iter().map(|secret| format!("{{value: {secret}}}")).collect();
+        config.push_str(&place.settings(&secrets));
+        described[place.name()] = json!({"url": place.url()});
+    }
+    misbehave(&sandbox, &args, &token);
+    described["okta"]["api_token"] = json!(token);
+    described["providers"] = json!(config);
     if args.json {
-        let okta = json!({"url": sandbox.okta().url(), "api_token": token});
-        out(&json!({"okta": okta, "control": sandbox.control_url()}).to_string());
+        out(&described.to_string());
     } else {
-        describe(&sandbox, &token);
+        describe(&sandbox, &config);
     }
     stop.told().await;
     sandbox.shutdown().await;
     Ok(())
 }
 
-fn populate(okta: &OktaSandbox, args: &SandboxArgs, token: &str) {
-    okta.add_person(Person::new("admin@example.com"));
-    okta.accept_ssws(token, "admin@example.com");
-    for number in 1..=args.people {
-        let person = Person::new(&format!("person{number}@example.com"));
-        // By id, because looking for a name takes as long as there are people.
-        let id = person.id.clone();
-        okta.add_person(person);
-        (0..SESSIONS).for_each(|_| drop(okta.sign_in(&id)));
-        okta.issue_tokens(&id, "mail-app");
+fn populate(place: &Place, people: usize) {
+    for number in 1..=people {
+        let email = format!("person{number}@example.com");
+        place.move_in(&place::Person { email: &email, login: &email, sessions: SESSIONS });
     }
+}
+
+fn misbehave(sandbox: &Sandbox, args: &SandboxArgs, token: &str) {
+    let okta = sandbox.okta();
+    okta.accept_ssws(token, place::ADMIN);
     if let Some(latency) = args.latency {
         let duration_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
         okta.faults().inject(Injection::once(Fault::Latency { duration_ms }).until_cleared());
@@ -145,10 +160,11 @@ fn populate(okta: &OktaSandbox, args: &SandboxArgs, token: &str) {
     args.fail.iter().for_each(|failing| okta.faults().inject(failing.injection()));
 }
 
-fn describe(sandbox: &Sandbox, token: &str) {
+fn describe(sandbox: &Sandbox, config: &str) {
     let (okta, control) = (sandbox.okta(), sandbox.control_url());
-    out(&format!("Okta      {}", okta.url()));
-    out(&format!("token     {token}"));
+    out("For a config:");
+    out("");
+    out(config);
     out(&format!("control   {control}"));
     let people = okta.people();
     for person in people.iter().take(SHOWN + 1) {
@@ -157,7 +173,7 @@ fn describe(sandbox: &Sandbox, token: &str) {
     }
     out(&format!("          {} people in all", people.len()));
     out("");
-    out("Whom it knows, and who is signed in:");
+    out("Whom it knows, and who is signed in, at Okta; slack/people and so on for the others:");
     out(&format!("  curl {control}/_sandbox/people"));
     out("What was called, and what that changed:");
     out(&format!("  curl {control}/_sandbox/ledger"));

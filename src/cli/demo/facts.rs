@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::place::Left;
+use crate::cli::place::Left;
 use crate::domain::AttemptClass;
 
 /// Everything that counts about a scene.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::place::Place;
 use crate::cli::init::{SECRET_MODE, random_word, webhook_secret, write_new};
+use crate::cli::place::Place;
 
 const TEMPLATE: &str = include_str!("sever.yaml");
 
@@ -66,9 +66,13 @@ impl Folder {
     ) -> anyhow::Result<PathBuf> {
         let mut providers = String::new();
         for place in places {
-            let credential = self.0.join("secrets").join(place.name());
-            self.keep(&credential, &place.admit_us()?)?;
-            providers.push_str(&place.settings(&quoted(&credential)));
+            let mut references = Vec::new();
+            for (position, secret) in place.admit_us()?.iter().enumerate() {
+                let file = self.0.join("secrets").join(format!("{}-{}", place.name(), position + 1));
+                self.keep(&file, secret)?;
+                references.push(format!("{{file: {}}}", quoted(&file)));
+            }
+            providers.push_str(&place.settings(&references));
         }
         let revoke: Vec<String> = places.iter().map(|place| format!("{{provider: {}}}", place.name())).collect();
         let config = TEMPLATE

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::facts::{AccountFact, Facts, JobFact};
-use super::place::{Left, Place};
+use crate::cli::place::{Left, Place};
 use crate::domain::{AttemptClass, Outcome};
 
 /// One story, from an alert to what is left.
@@ -12,6 +12,10 @@ pub(super) struct Scene {
     /// What the audience should know, in a sentence.
     pub(super) story: &'static str,
     pub(super) people: &'static [Person],
+    /// The kind of the alert, by which the config chooses the providers.
+    pub(super) kind: &'static str,
+    /// The providers where people live, by name; empty: all of them.
+    pub(super) at: &'static [&'static str],
     pub(super) severity: &'static str,
     pub(super) trouble: Option<Trouble>,
     /// What the sender does, each with the answer it must get.
@@ -84,11 +88,30 @@ const fn by_email(email: &'static str, sessions: usize) -> Person {
 
 /// A scene of one critical alert that is accepted and carried out at once; the table says what is different.
 const fn plain(name: &'static str, story: &'static str, people: &'static [Person]) -> Scene {
-    Scene { name, story, people, severity: "critical", trouble: None, acts: ACCEPTED, ending: AT_ONCE }
+    Scene {
+        name,
+        story,
+        people,
+        kind: "session_stolen",
+        at: &["okta"],
+        severity: "critical",
+        trouble: None,
+        acts: ACCEPTED,
+        ending: AT_ONCE,
+    }
 }
 
 /// In the order in which they are played.
 pub(super) const SCENES: &[Scene] = &[
+    Scene {
+        kind: "account_compromised",
+        at: &[],
+        ..plain(
+            "one person, five providers",
+            "Zoe's laptop is in wrong hands: her sessions end everywhere at once, and each provider is asked whether they did.",
+            &[by_email("zoe@example.com", 4)],
+        )
+    },
     plain(
         "stolen session",
         "Ana's session cookie is for sale; she is named by her e-mail address.",
@@ -187,7 +210,7 @@ impl Scene {
             quarantined: usize::from(matches!(self.ending, Ending::Quarantined)),
             ..Facts::default()
         };
-        for place in places {
+        for place in places.iter().filter(|place| self.plays_at(place)) {
             for person in self.people {
                 facts.jobs.extend(self.job(place));
                 if person.sessions > 0 {
@@ -199,22 +222,36 @@ impl Scene {
         facts
     }
 
+    /// Whether people live there in this scene.
+    pub(super) fn plays_at(&self, place: &Place) -> bool {
+        self.at.is_empty() || self.at.contains(&place.name())
+    }
+
     fn job(&self, place: &Place) -> Option<JobFact> {
-        let (end, attempts, repeated): (String, &[AttemptClass], u32) = match &self.ending {
-            Ending::Revoked { attempts, repeated, .. } => (place.best().to_string(), attempts, *repeated),
-            Ending::Protected => ("dead: protected".to_owned(), &[], 0),
+        let (end, attempts, repeated) = match &self.ending {
+            Ending::Revoked { attempts, repeated, .. } => {
+                // Where it can be seen, a look follows.
+                let look = (place.best() == Outcome::Verified).then_some(AttemptClass::Ok);
+                let attempts = attempts.iter().copied().chain(look).collect();
+                (place.best().to_string(), attempts, *repeated)
+            }
+            Ending::Protected => ("dead: protected".to_owned(), Vec::new(), 0),
             Ending::UnknownAccount => {
-                (Outcome::UnknownAccount.to_string(), &[AttemptClass::Absent, AttemptClass::Absent], 0)
+                (Outcome::UnknownAccount.to_string(), vec![AttemptClass::Absent, AttemptClass::Absent], 0)
             }
             Ending::NoJob | Ending::Quarantined => return None,
         };
-        Some(JobFact { provider: place.name().to_owned(), end, attempts: attempts.to_vec(), repeated })
+        Some(JobFact { provider: place.name().to_owned(), end, attempts, repeated })
     }
 
     fn account(&self, place: &Place, person: &Person) -> AccountFact {
         let left = match &self.ending {
-            Ending::Revoked { repeated, .. } => Left { sessions: 0, tokens: 0, calls: 1 + *repeated as usize },
-            Ending::Protected | Ending::UnknownAccount | Ending::NoJob | Ending::Quarantined => untouched(person),
+            Ending::Revoked { repeated, .. } => {
+                Left { sessions: 0, tokens: 0, calls: place.calls_for(person.sessions) + *repeated as usize }
+            }
+            Ending::Protected | Ending::UnknownAccount | Ending::NoJob | Ending::Quarantined => {
+                Left { sessions: person.sessions, tokens: place.tokens_of_newcomer(), calls: 0 }
+            }
         };
         AccountFact { provider: place.name(), email: person.email, left }
     }
@@ -226,9 +263,4 @@ impl Scene {
             Ending::Protected | Ending::UnknownAccount | Ending::NoJob | Ending::Quarantined => Duration::ZERO,
         }
     }
-}
-
-/// All sessions, and the two tokens of one client.
-fn untouched(person: &Person) -> Left {
-    Left { sessions: person.sessions, tokens: 2, calls: 0 }
 }

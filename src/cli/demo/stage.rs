@@ -11,11 +11,12 @@ use serde_json::{Value, json};
 use super::Running;
 use super::facts::{AccountFact, Facts, counted};
 use super::operator::Operator;
-use super::place::Place;
-use super::scene::{Act, Name, Person, Scene};
+use super::scene::{Act, Name, Person, Scene, Trouble};
 use super::sender::{Answer, Letter, Sender};
 use super::tell::Timeline;
 use super::watch::Watch;
+use crate::cli::place::{self, Place};
+use crate::sandbox::faults::Fault;
 
 /// Where scenes are played.
 pub(super) struct Stage<'a> {
@@ -84,7 +85,7 @@ impl<'a> Stage<'a> {
             );
         }
         if let Some(trouble) = scene.trouble {
-            self.running.places.iter().for_each(|place| place.strike(trouble));
+            self.running.places.iter().for_each(|place| place.strike(fault_of(trouble)));
         }
         let kept_before = self.operator.quarantine().await?.len();
         let (mut seen, sent_at) = self.perform(number, scene, &residents, &mut timeline).await?;
@@ -99,10 +100,10 @@ impl<'a> Stage<'a> {
     }
 
     fn move_in(&self, scene: &'static Scene) -> Vec<Resident<'a>> {
-        let places = self.running.places.iter();
+        let places = self.running.places.iter().filter(|place| scene.plays_at(place));
         let at = |place: &'a Place| {
             let people = scene.people.iter().filter(|person| person.sessions > 0);
-            people.map(move |person| Resident { place, person, id: place.move_in(person) })
+            people.map(move |person| Resident { place, person, id: place.move_in(&resident(person)) })
         };
         places.flat_map(at).collect()
     }
@@ -157,11 +158,22 @@ impl<'a> Stage<'a> {
     }
 }
 
+fn fault_of(trouble: Trouble) -> Fault {
+    match trouble {
+        Trouble::Throttled { reset_in_s } => Fault::RateLimit { reset_in_s },
+        Trouble::AnswerLost => Fault::LostAfter,
+    }
+}
+
+fn resident(person: &'static Person) -> place::Person<'static> {
+    place::Person { email: person.email, login: person.login, sessions: person.sessions }
+}
+
 /// The alert in sever's own format.
 fn alert(number: usize, scene: &Scene, residents: &[Resident<'_>], now: Timestamp) -> Value {
     let subjects: Vec<Value> = scene.people.iter().map(|person| subject(person, residents)).collect();
     json!({
-        "id": format!("demo-{number}"), "kind": "session_stolen", "severity": scene.severity,
+        "id": format!("demo-{number}"), "kind": scene.kind, "severity": scene.severity,
         "occurred_at": now.to_string(), "subjects": subjects, "reason": scene.story,
     })
 }
