@@ -152,6 +152,8 @@ impl Place {
             }
             Self::TheThingsStack(_) => format!("kind: the_things_stack\n    credentials: {{api_key: {}}}", secret(0)),
         };
+        // Slack's methods are below a path.
+        let url = if matches!(self, Self::Slack(_)) { format!("{url}/api") } else { url };
         format!(
             "  {name}:\n    {own}\n    url: {url}\n    \
              retry: {{first: 300ms, factor: 2, longest: 5s}}\n    proof: {{after: 500ms}}\n"

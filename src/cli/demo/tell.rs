@@ -100,7 +100,7 @@ impl Timeline {
 pub(super) fn opening(running: &Running, folder: &Folder) {
     out("sever demo: everything below happens on this machine, over real HTTP.");
     out("");
-    let line = |what: &str, value: String| out(&format!("  {what:<18}{value}"));
+    let line = |what: &str, value: String| out(&format!("  {what:<21}{value}"));
     line("config", folder.config().display().to_string());
     line("log", folder.log_path().display().to_string());
     line("alerts go to", format!("http://{}/v1/alerts/edr", running.addresses.alerts));
