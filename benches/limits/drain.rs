@@ -13,12 +13,16 @@ use sever::store::JobStore;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use crate::Scale;
 use crate::alerts::{Subject, requests};
+use crate::cpu::Cpu;
 use crate::load::send_all;
 use crate::report::{Line, Rounds};
 use crate::service::{CONCURRENCY, Service, TOKEN};
 use crate::watch::Watch;
+use crate::{STAND_IN, Scale};
+
+/// The name of the store's thread.
+const WRITER: &str = "store-writer";
 
 /// How often the service is asked whether it is done.
 const LOOK: Duration = Duration::from_millis(5);
@@ -35,31 +39,56 @@ pub(crate) fn measure(runtime: &Runtime, okta: &OktaSandbox, scale: Scale) -> Ve
 fn at_once(runtime: &Runtime, okta: &OktaSandbox, scale: Scale, concurrency: usize) -> Line {
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..scale.rounds {
-        let (rate, called) = timed(runtime, okta, scale.jobs, service(okta, scale.jobs, concurrency));
-        ours.push(rate);
+        let (cost, called) = timed(runtime, okta, scale.jobs, service(okta, scale.jobs, concurrency));
+        ours.push(cost);
         if scale.alone {
             continue;
         }
-        let (rate, bare_called) = timed(runtime, okta, scale.jobs, client(okta, scale.jobs, concurrency));
-        bare.push(rate);
+        let (cost, bare_called) = timed(runtime, okta, scale.jobs, client(okta, scale.jobs, concurrency));
+        bare.push(cost);
         assert_eq!(called, bare_called, "calls at the provider");
     }
-    let words = |rates: &[f64]| format!("{:.0} jobs/s", Rounds::of(rates.to_vec()).median());
+    let rates = |costs: &[Cost]| costs.iter().map(|cost| cost.rate(scale.jobs)).collect::<Vec<f64>>();
+    let words =
+        |costs: &[Cost]| format!("{:.0} jobs/s{}", Rounds::of(rates(costs)).median(), Cost::cpu(costs, scale.jobs));
     let what = format!("drain, {concurrency} at once");
     Line::new(&what, "bare HTTP client, same calls", words(&ours), words(&bare)).at_least(
         0.5,
         0.6,
-        Rounds::ratios(&ours, &bare),
+        Rounds::ratios(&rates(&ours), &rates(&bare)),
     )
 }
 
-/// Jobs a second, and what they took at the provider.
-fn timed(runtime: &Runtime, okta: &OktaSandbox, jobs: usize, side: impl Future<Output = Duration>) -> (f64, Calls) {
+/// What a round took.
+struct Cost {
+    time: Duration,
+    before: Cpu,
+    after: Cpu,
+}
+
+impl Cost {
+    fn rate(&self, jobs: usize) -> f64 {
+        jobs as f64 / self.time.as_secs_f64()
+    }
+
+    /// Time on a processor for each job: of the thread that writes, of all others, and of the stand-in.
+    fn cpu(costs: &[Self], jobs: usize) -> String {
+        let micros = |time: Duration| time.as_secs_f64() * 1e6 / jobs as f64;
+        let median = |of: &dyn Fn(&Self) -> f64| Rounds::of(costs.iter().map(of).collect()).median();
+        let named = |name: &'static str| median(&move |cost| micros(cost.after.since(&cost.before, name)));
+        let all = median(&|cost| micros(cost.after.all_since(&cost.before)));
+        let (writer, provider) = (named(WRITER), named(STAND_IN));
+        format!(", CPU {writer:.0} + {:.0} + {provider:.0} us", all - writer - provider)
+    }
+}
+
+/// What the jobs cost, and what they took at the provider.
+fn timed(runtime: &Runtime, okta: &OktaSandbox, jobs: usize, side: impl Future<Output = Cost>) -> (Cost, Calls) {
     okta.clear_ledger();
-    let took = runtime.block_on(side);
+    let cost = runtime.block_on(side);
     let called = calls(okta);
     assert_eq!(called.values().sum::<usize>(), 2 * jobs, "two calls for each job: {called:?}");
-    (jobs as f64 / took.as_secs_f64(), called)
+    (cost, called)
 }
 
 /// Everybody whom the alerts name.
@@ -70,20 +99,20 @@ pub(crate) fn populate(okta: &OktaSandbox, people: usize) {
     }
 }
 
-async fn service(okta: &OktaSandbox, jobs: usize, concurrency: usize) -> Duration {
+async fn service(okta: &OktaSandbox, jobs: usize, concurrency: usize) -> Cost {
     let service = Service::start(&okta.url(), concurrency).await;
     service.pause().await;
     let (to, requests) = (service.addresses.alerts, requests((0..jobs).map(Subject::numbered)));
     tokio::task::spawn_blocking(move || send_all(to, requests)).await.expect("sent");
-    let started = Watch::start();
+    let (before, started) = (Cpu::used(), Watch::start());
     service.resume().await;
     while done(&service).await < jobs as u64 {
         assert!(started.elapsed() < TOO_LONG, "jobs do not get done");
         tokio::time::sleep(LOOK).await;
     }
-    let took = started.elapsed();
+    let cost = Cost { time: started.elapsed(), before, after: Cpu::used() };
     service.stop().await;
-    took
+    cost
 }
 
 async fn done(service: &Service) -> u64 {
@@ -92,10 +121,10 @@ async fn done(service: &Service) -> u64 {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the bare client is what is compared with")]
-async fn client(okta: &OktaSandbox, jobs: usize, concurrency: usize) -> Duration {
+async fn client(okta: &OktaSandbox, jobs: usize, concurrency: usize) -> Cost {
     let client = Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().expect("a client");
     let (url, next) = (okta.url(), Arc::new(AtomicUsize::new(0)));
-    let started = Watch::start();
+    let (before, started) = (Cpu::used(), Watch::start());
     let mut tasks = JoinSet::new();
     for _ in 0..concurrency {
         let (client, url, next) = (client.clone(), url.clone(), Arc::clone(&next));
@@ -110,7 +139,7 @@ async fn client(okta: &OktaSandbox, jobs: usize, concurrency: usize) -> Duration
         });
     }
     tasks.join_all().await;
-    started.elapsed()
+    Cost { time: started.elapsed(), before, after: Cpu::used() }
 }
 
 async fn end_sessions(client: &Client, url: &str, id: &str) {

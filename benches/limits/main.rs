@@ -5,6 +5,7 @@
 //! is compared with, for a profiler, `--write` to put the table into `docs/performance.md`.
 
 mod alerts;
+mod cpu;
 mod drain;
 mod idle;
 mod intake;
@@ -79,9 +80,13 @@ fn measure(scale: Scale, wanted: impl Fn(&str) -> bool) -> Vec<Line> {
     lines
 }
 
+/// The name of the stand-in's threads.
+pub(crate) const STAND_IN: &str = "stand-in";
+
 /// The stand-in has a thread of its own, as a provider has a machine of its own.
 fn sandbox() -> (Runtime, Sandbox) {
-    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let runtime =
+        Builder::new_multi_thread().worker_threads(1).thread_name(STAND_IN).enable_all().build().expect("a runtime");
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let sandbox = runtime.block_on(Sandbox::start(SocketAddr::from(([127, 0, 0, 1], 0)), clock)).expect("a port");
     let admin = Person::new("admin@example.com");

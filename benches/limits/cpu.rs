@@ -1,0 +1,45 @@
+//! What each kind of thread of this process has used of the processors. Unlike a rate it hardly depends on what else
+//! the machine does meanwhile.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+/// Time on a processor, by the name of the thread.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cpu(BTreeMap<String, Duration>);
+
+impl Cpu {
+    /// What has been used so far by the threads that live now.
+    pub(crate) fn used() -> Self {
+        let mut used = Self::default();
+        for task in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+            // A thread that ends meanwhile has nothing to tell.
+            if let Some((name, time)) = read(&task.path()) {
+                *used.0.entry(name).or_default() += time;
+            }
+        }
+        used
+    }
+
+    /// What was used since then, by threads of this name.
+    pub(crate) fn since(&self, before: &Self, name: &str) -> Duration {
+        let of = |used: &Self| used.0.get(name).copied().unwrap_or_default();
+        of(self).saturating_sub(of(before))
+    }
+
+    /// What was used since then, by all.
+    pub(crate) fn all_since(&self, before: &Self) -> Duration {
+        let of = |used: &Self| used.0.values().sum::<Duration>();
+        of(self).saturating_sub(of(before))
+    }
+}
+
+/// The first number of `schedstat` is the time on a processor, in nanoseconds (proc(5)).
+fn read(task: &Path) -> Option<(String, Duration)> {
+    let name = fs::read_to_string(task.join("comm")).ok()?;
+    let numbers = fs::read_to_string(task.join("schedstat")).ok()?;
+    let nanos = numbers.split_whitespace().next()?.parse().ok()?;
+    Some((name.trim_end().to_owned(), Duration::from_nanos(nanos)))
+}
