@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use rusqlite::{Row, params};
-use serde_json::json;
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, params};
 
-use super::codec::{alert_id, job_id, json, micros, optional_json, optional_word, severity, time_at, word};
+use super::closures::Closures;
+use super::codec::{
+    Places, alert_id, job_id, json, micros, optional_json, optional_word, severity, state, time, time_at, word,
+};
+use super::record;
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
 use crate::domain::{Attempt, AttemptClass, Claim, JobState, Severity};
@@ -30,11 +34,14 @@ fn patience(severity: Severity) -> Duration {
 /// spent on those, but not for ever.
 const LOOKS: u8 = 5;
 
+/// The lane of what is leased; its time is the end of the lease.
+const LEASED: u8 = 6;
+
 /// How much longer than a critical job a look waits for its turn.
 const PATIENCE_OF_LOOKS: Duration = Duration::from_secs(120);
 
-/// Each lane, with how much longer than a critical job its jobs wait.
-fn lanes() -> impl Iterator<Item = (u8, Duration)> {
+/// Each lane of what waits, with how much longer than a critical job its jobs wait.
+fn lanes() -> impl Iterator<Item = (u8, Duration)> + Clone {
     let severities = Severity::ALL.iter().map(|severity| (severity.rank(), patience(*severity)));
     severities.chain([(LOOKS, PATIENCE_OF_LOOKS)])
 }
@@ -45,21 +52,22 @@ pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Vec<Claim
     if is_gated(tx, provider)? {
         return Ok(Vec::new());
     }
-    let lost = lost_leases(tx, provider, request.limit)?;
-    for row in &lost {
-        record_loss(tx, *row)?;
+    let mut rows = lost_leases(tx, provider, request.limit)?;
+    let room = request.limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+    rows.extend(due_jobs(tx, provider, room)?);
+    let mut found = rows.iter().map(|row| read(tx, *row, request)).collect::<Result<Vec<_>, _>>()?;
+    let oldest = found.iter().map(|(_, claim)| claim.created_at).min();
+    let Some(oldest) = oldest else { return Ok(Vec::new()) };
+    let closures = Closures::since(tx, provider, oldest.as_microsecond())?;
+    for (from, claim) in &mut found {
+        let behind = closures.behind(claim.created_at.as_microsecond());
+        claim.held += Duration::from_micros(u64::try_from(behind).unwrap_or(0));
+        if *from == JobState::Leased {
+            record_loss(tx, claim)?;
+        }
+        lease(tx, *from, claim)?;
     }
-    let room = request.limit.saturating_sub(u32::try_from(lost.len()).unwrap_or(u32::MAX));
-    let due = due_jobs(tx, provider, room)?;
-    let was_gated = has_gates(tx, provider)?;
-    let mut claims = Vec::with_capacity(lost.len() + due.len());
-    for row in &lost {
-        claims.push(lease(tx, *row, Some(JobState::Leased), request.lease, was_gated)?);
-    }
-    for row in &due {
-        claims.push(lease(tx, *row, None, request.lease, was_gated)?);
-    }
-    Ok(claims)
+    Ok(found.into_iter().map(|(_, claim)| claim).collect())
 }
 
 fn is_gated(tx: &Tx<'_>, provider: &str) -> Result<bool, StoreError> {
@@ -67,122 +75,90 @@ fn is_gated(tx: &Tx<'_>, provider: &str) -> Result<bool, StoreError> {
     Ok(tx.sql(sql)?.query_row([provider], |row| row.get(0))?)
 }
 
+/// These go before everything that waits: a call of theirs may be open.
 fn lost_leases(tx: &Tx<'_>, provider: &str, limit: u32) -> Result<Vec<i64>, StoreError> {
-    let sql = "SELECT seq FROM jobs WHERE provider = ?1 AND lease_until <= ?2 ORDER BY lease_until LIMIT ?3";
-    let mut statement = tx.sql(sql)?;
-    let rows = statement.query_map(params![provider, tx.steady, limit], |row| row.get(0))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let lost = in_lane(tx, provider, LEASED, limit)?;
+    Ok(lost.into_iter().map(|(_, row)| row).collect())
 }
 
 fn due_jobs(tx: &Tx<'_>, provider: &str, limit: u32) -> Result<Vec<i64>, StoreError> {
     let mut heads = Vec::new();
-    let mut statement = tx.sql(
-        "SELECT seq, due_at FROM jobs WHERE provider = ?1 AND lane = ?2 AND due_at <= ?3
-         ORDER BY due_at LIMIT ?4",
-    )?;
     for (lane, patience) in lanes() {
-        let behind = micros(patience);
-        let rows = statement.query_map(params![provider, lane, tx.steady, limit], |row| {
-            Ok((row.get::<_, i64>(1)?.saturating_add(behind), row.get::<_, i64>(0)?))
-        })?;
-        for row in rows {
-            heads.push(row?);
-        }
+        let head = in_lane(tx, provider, lane, limit)?;
+        heads.extend(head.into_iter().map(|(due_at, row)| (due_at.saturating_add(micros(patience)), row)));
     }
     heads.sort_unstable();
     heads.truncate(limit as usize);
     Ok(heads.into_iter().map(|(_, row)| row).collect())
 }
 
-/// `from`: the state it had; `None`: it waited.
-fn lease(
-    tx: &mut Tx<'_>,
-    row: i64,
-    from: Option<JobState>,
-    lease: Duration,
-    was_gated: bool,
-) -> Result<Claim, StoreError> {
-    let until = tx.steady.saturating_add(micros(lease));
-    let mut claim = tx
-        .sql(
-            "UPDATE jobs SET state = 1, due_at = NULL, lease_until = ?2, attempts = attempts + 1 WHERE seq = ?1
-             RETURNING id, seq, provider, subject, request, severity, dry_run, attempts, failures, absence, created_at,
-             held_total, chosen_id, approved, unread_ok, call_open, proof, proving, lease_until, alert_id, source, received_at, occurred_at",
-        )?
-        .query_row(params![row, until], read_claim)?;
-    if was_gated {
-        let behind = time_behind_gates(tx, claim.provider.as_str(), claim.created_at.as_microsecond())?;
-        claim.held += Duration::from_micros(u64::try_from(behind).unwrap_or(0));
-    }
-    let waiting = if claim.proving { JobState::Proving } else { JobState::Queued };
-    tx.count(claim.provider.as_str(), Some(from.unwrap_or(waiting)), Some(JobState::Leased));
+/// The first jobs of a lane whose time has come, with that time.
+fn in_lane(tx: &Tx<'_>, provider: &str, lane: u8, limit: u32) -> Result<Vec<(i64, i64)>, StoreError> {
+    let mut statement = tx.sql(
+        "SELECT wake_at, seq FROM jobs WHERE provider = ?1 AND lane = ?2 AND wake_at <= ?3 ORDER BY wake_at LIMIT ?4",
+    )?;
+    let rows = statement.query_map(params![provider, lane, tx.steady, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The job as it stands, and the claim that it is about to become.
+fn read(tx: &Tx<'_>, row: i64, request: &ClaimRequest) -> Result<(JobState, Claim), StoreError> {
+    let until = tx.steady.saturating_add(micros(request.lease));
+    let sql =
+        "SELECT state, id, subject, request, severity, dry_run, attempts, failures, absence, created_at, held_total,
+               chosen_id, approved, unread_ok, call_open, proof, proving, alert_id, source, received_at, occurred_at
+               FROM jobs WHERE seq = ?1";
+    let read = |columns: &Row<'_>| {
+        let mut at = Places::default();
+        let from = state(columns, at.next())?;
+        let claim = Claim {
+            row,
+            provider: request.provider.clone(),
+            lease_until: time(until)?,
+            job: job_id(columns, at.next())?,
+            subject: json(columns, at.next())?,
+            request: json(columns, at.next())?,
+            severity: severity(columns, at.next())?,
+            dry_run: columns.get(at.next())?,
+            attempt: columns.get::<_, u32>(at.next())?.saturating_add(1),
+            failures: columns.get(at.next())?,
+            absence: optional_word(columns, at.next())?,
+            created_at: time_at(columns, at.next())?,
+            held: Duration::from_micros(columns.get(at.next())?),
+            account_id: columns.get(at.next())?,
+            approved: columns.get(at.next())?,
+            unread_ok: columns.get(at.next())?,
+            call_open: columns.get(at.next())?,
+            proof: optional_json(columns, at.next())?,
+            proving: columns.get(at.next())?,
+            alert: alert_id(columns, at.next())?,
+            source: word(columns, at.next())?,
+            received_at: time_at(columns, at.next())?,
+            occurred_at: time_at(columns, at.next())?,
+        };
+        Ok((from, claim))
+    };
+    Ok(tx.sql(sql)?.query_row([row], read)?)
+}
+
+fn lease(tx: &mut Tx<'_>, from: JobState, claim: &Claim) -> Result<(), StoreError> {
+    tx.sql("UPDATE jobs SET state = 1, lane = ?2, wake_at = ?3, attempts = ?4 WHERE seq = ?1")?.execute(params![
+        claim.row,
+        LEASED,
+        claim.lease_until.as_microsecond(),
+        claim.attempt
+    ])?;
+    tx.count(&claim.provider, Some(from), Some(JobState::Leased));
     // Names of providers hold nothing that JSON would escape.
     let detail = format!(r#"{{"attempt":{},"provider":"{}"}}"#, claim.attempt, claim.provider);
     tx.record(AuditEvent::Claimed, Some(claim.job), None, &Actor::system(), &detail)?;
-    Ok(claim)
+    Ok(())
 }
 
-fn read_claim(row: &Row<'_>) -> rusqlite::Result<Claim> {
-    Ok(Claim {
-        job: job_id(row, "id")?,
-        row: row.get("seq")?,
-        provider: word(row, "provider")?,
-        subject: json(row, "subject")?,
-        request: json(row, "request")?,
-        severity: severity(row, "severity")?,
-        dry_run: row.get("dry_run")?,
-        attempt: row.get("attempts")?,
-        failures: row.get("failures")?,
-        absence: optional_word(row, "absence")?,
-        created_at: time_at(row, "created_at")?,
-        held: Duration::from_micros(row.get("held_total")?),
-        account_id: row.get("chosen_id")?,
-        approved: row.get("approved")?,
-        unread_ok: row.get("unread_ok")?,
-        call_open: row.get("call_open")?,
-        proof: optional_json(row, "proof")?,
-        proving: row.get("proving")?,
-        lease_until: time_at(row, "lease_until")?,
-        alert: alert_id(row, "alert_id")?,
-        source: word(row, "source")?,
-        received_at: time_at(row, "received_at")?,
-        occurred_at: time_at(row, "occurred_at")?,
-    })
-}
-
-/// Whether it was ever closed, as far as is remembered.
-fn has_gates(tx: &Tx<'_>, provider: &str) -> Result<bool, StoreError> {
-    let sql =
-        "SELECT EXISTS (SELECT 1 FROM gates WHERE provider = ?1) OR EXISTS (SELECT 1 FROM gates WHERE provider = '')";
-    Ok(tx.sql(sql)?.query_row([provider], |row| row.get(0))?)
-}
-
-/// How much of the time since `from` the provider was closed to everyone, which used up none of a job's time. Gates
-/// overlap: an hour behind two of them is one hour.
-pub(super) fn time_behind_gates(tx: &Tx<'_>, provider: &str, from: i64) -> Result<i64, StoreError> {
-    let mut statement = tx.sql(
-        "SELECT max(closed_at, ?2) AS began, opened_at AS ended FROM gates
-         WHERE opened_at > ?2 AND provider IN (?1, '')
-         UNION ALL SELECT max(closed_at, ?2), ?3 FROM gates WHERE opened_at IS NULL AND provider IN (?1, '')
-         ORDER BY began",
-    )?;
-    let mut rows = statement.query(params![provider, from, tx.steady])?;
-    let (mut behind, mut counted_to) = (0, from);
-    while let Some(row) = rows.next()? {
-        let (began, ended): (i64, i64) = (row.get("began")?, row.get("ended")?);
-        behind += (ended - began.max(counted_to)).max(0);
-        counted_to = counted_to.max(ended);
-    }
-    Ok(behind)
-}
-
-/// How far a lost attempt got is not known; its place in the job's story says so.
-fn record_loss(tx: &mut Tx<'_>, row: i64) -> Result<(), StoreError> {
-    let (job, number) = tx
-        .sql("SELECT id, attempts FROM jobs WHERE seq = ?1")?
-        .query_row([row], |row| Ok((job_id(row, "id")?, row.get("attempts")?)))?;
+/// How far the attempt before this claim got is not known; its place in the job's story says so.
+fn record_loss(tx: &mut Tx<'_>, claim: &Claim) -> Result<(), StoreError> {
     let attempt = Attempt {
-        number,
+        number: claim.attempt - 1,
         started_at: tx.now,
         duration_ms: 0,
         class: AttemptClass::Lost,
@@ -192,39 +168,52 @@ fn record_loss(tx: &mut Tx<'_>, row: i64) -> Result<(), StoreError> {
         message: "the process that worked on it ended or lost its lease; how far it got is not known".to_owned(),
         request_id: None,
     };
-    super::settle::insert_attempt(tx, row, &attempt)?;
-    let detail = json!({"attempt": number}).to_string();
-    tx.record(AuditEvent::LeaseLost, Some(job), None, &Actor::system(), &detail)?;
-    Ok(())
+    let earlier = record::of_job(tx, claim.row)?;
+    let sql = "UPDATE jobs SET record = ?2 WHERE seq = ?1";
+    tx.sql(sql)?.execute([claim.row, tx.next_record()])?;
+    record::lost(tx, claim.job, &attempt, earlier)
 }
 
 /// Extends the leases that are still ours.
 pub(super) fn renew(tx: &mut Tx<'_>, claims: &[(i64, u32)], lease: Duration) -> Result<Vec<bool>, StoreError> {
     let until = tx.steady.saturating_add(micros(lease));
-    let mut statement = tx.sql("UPDATE jobs SET lease_until = ?3 WHERE seq = ?1 AND attempts = ?2 AND state = 1")?;
+    let mut statement = tx.sql("UPDATE jobs SET wake_at = ?3 WHERE seq = ?1 AND attempts = ?2 AND state = 1")?;
     let renewed = claims.iter().map(|(row, fence)| Ok(statement.execute(params![row, fence, until])? == 1));
     Ok(renewed.collect::<rusqlite::Result<_>>()?)
 }
 
 /// A store of one process has no leases but those of a process that is gone: they end now, not when they run out.
-pub(super) fn end_all_leases(connection: &rusqlite::Connection, now: jiff::Timestamp) -> rusqlite::Result<usize> {
-    connection.execute("UPDATE jobs SET lease_until = ?1 WHERE lease_until > ?1", [now.as_microsecond()])
+pub(super) fn end_all_leases(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
+    wake_early(connection, [LEASED].into_iter(), now, now)
 }
 
 /// While a process runs, due times never jump. One that lies further off than any wait we plan by default was stored
 /// before the wall clock was set back between two runs: it is due now, which costs one attempt at most.
-pub(super) fn mend_due_times(connection: &rusqlite::Connection, now: jiff::Timestamp) -> rusqlite::Result<usize> {
-    let now = now.as_microsecond();
-    let latest = now.saturating_add(micros(LONGEST_WAIT));
+pub(super) fn mend_due_times(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
+    wake_early(
+        connection,
+        lanes().map(|(lane, _)| lane),
+        now,
+        now.saturating_add(LONGEST_WAIT).unwrap_or(Timestamp::MAX),
+    )
+}
+
+/// Lets what would wake after `latest` wake now.
+fn wake_early(
+    connection: &Connection,
+    lanes: impl Iterator<Item = u8> + Clone,
+    now: Timestamp,
+    latest: Timestamp,
+) -> rusqlite::Result<usize> {
     let mut providers = connection.prepare("SELECT DISTINCT provider FROM job_counts")?;
     let providers: Vec<String> = providers.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    let mut mend =
-        connection.prepare("UPDATE jobs SET due_at = ?1 WHERE provider = ?2 AND lane = ?3 AND due_at > ?4")?;
-    let mut mended = 0;
+    let mut wake =
+        connection.prepare("UPDATE jobs SET wake_at = ?1 WHERE provider = ?2 AND lane = ?3 AND wake_at > ?4")?;
+    let mut woken = 0;
     for provider in &providers {
-        for (lane, _) in lanes() {
-            mended += mend.execute(params![now, provider, lane, latest])?;
+        for lane in lanes.clone() {
+            woken += wake.execute(params![now.as_microsecond(), provider, lane, latest.as_microsecond()])?;
         }
     }
-    Ok(mended)
+    Ok(woken)
 }

@@ -122,8 +122,8 @@ fn absorb(tx: &mut Tx<'_>, queued: Queued, alert: AlertId, job: &NewJob) -> Resu
     let mut rules = queued.rules;
     rules.extend(job.rules.iter().filter(|rule| !rules.contains(rule)).cloned().collect::<Vec<_>>());
     tx.sql(
-        "UPDATE jobs SET severity = ?2, lane = ?2, proof = NULL, due_at = min(due_at, ?3), request = ?4, rules = ?5, absence = NULL,
-         created_at = ?3, held_total = 0 WHERE seq = ?1",
+        "UPDATE jobs SET severity = ?2, lane = ?2, proof = NULL, wake_at = min(wake_at, ?3), request = ?4, rules = ?5,
+         absence = NULL, created_at = ?3, held_total = 0 WHERE seq = ?1",
     )?
     .execute(params![
         queued.row,
@@ -153,7 +153,7 @@ fn insert_job(
     };
     let row = tx
         .sql(
-            "INSERT INTO jobs (id, provider, state, severity, lane, due_at, dry_run, subject, subject_key, request, rules,
+            "INSERT INTO jobs (id, provider, state, severity, lane, wake_at, dry_run, subject, subject_key, request, rules,
              hold_reason, dead_reason, note, created_at, held_since, finished_at, received_at, occurred_at, alert_id,
              source) VALUES (?1,?2,?3,?4,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20)",
         )?
@@ -179,7 +179,7 @@ fn insert_job(
             alert.0.into_bytes(),
             admission.source.as_str(),
         ])?;
-    tx.count(job.provider.as_str(), None, Some(state));
+    tx.count(&job.provider, None, Some(state));
     if state == JobState::Queued {
         tx.wake();
     }

@@ -4,11 +4,14 @@
 //! once, and only then answers everyone. Readers have connections of their own.
 
 mod admit;
+mod bind;
 mod claim;
+mod closures;
 mod codec;
 mod job;
 mod operate;
 mod read;
+mod record;
 mod schema;
 mod settle;
 mod tx;
@@ -208,13 +211,13 @@ impl JobStore for SqliteStore {
     }
 
     async fn bind(&self, claim: &Claim, account: &Account, proof: Option<Proof>) -> Result<Bound, StoreError> {
-        let (row, fence, account) = (claim.row, claim.attempt, account.id.clone());
-        self.write(move |tx| settle::bind(tx, row, fence, &account, proof.as_ref())).await
+        let intent = bind::Intent::new(claim, account, proof.as_ref())?;
+        self.write(move |tx| bind::bind(tx, &intent)).await
     }
 
     async fn settle(&self, claim: &Claim, settlement: Settlement) -> Result<(), StoreError> {
-        let (row, fence) = (claim.row, claim.attempt);
-        self.write(move |tx| settle::settle(tx, row, fence, &settlement)).await
+        let (fence, end) = (claim.attempt, settle::End::new(claim, settlement)?);
+        self.write(move |tx| settle::settle(tx, fence, &end)).await
     }
 
     async fn close_gate(&self, provider: &ProviderName, reason: HoldReason, note: String) -> Result<(), StoreError> {

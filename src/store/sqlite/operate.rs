@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 use serde_json::json;
 
+use super::closures::Closures;
 use super::codec::{optional_word, state, word};
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
@@ -63,11 +64,12 @@ pub(super) fn requeue(tx: &mut Tx<'_>, job: JobId, actor: &Actor, reason: &str) 
     }
     let chosen: Option<String> =
         tx.sql("SELECT chosen_id FROM jobs WHERE seq = ?1")?.query_row([found.row], |row| row.get(0))?;
-    super::settle::rebind(tx, found.row, chosen.as_deref())?;
+    super::bind::rebind(tx, found.row, chosen.as_deref())?;
     tx.sql(
-        "UPDATE jobs SET state = 0, due_at = ?2, created_at = ?2, failures = 0, absence = NULL, held_since = NULL,
+        "UPDATE jobs SET state = 0, wake_at = ?2, created_at = ?2, failures = 0, absence = NULL, held_since = NULL,
          held_total = 0, finished_at = NULL, outcome = NULL, hold_reason = NULL, dead_reason = NULL, note = NULL,
-         result = NULL, proof = NULL, proving = 0, lane = severity, account_id = chosen_id, insisted = 1, approved = 0, unread_ok = 0 WHERE seq = ?1",
+         said = NULL, proof = NULL, proving = 0, lane = severity, account_id = chosen_id, insisted = 1, approved = 0,
+         unread_ok = 0 WHERE seq = ?1",
     )?
     .execute(params![found.row, tx.steady])?;
     moved(tx, &found, job, JobState::Queued, AuditEvent::Requeued, actor, json!({"reason": reason}))
@@ -94,7 +96,7 @@ pub(super) fn cancel(tx: &mut Tx<'_>, job: JobId, actor: &Actor, reason: &str) -
             return Err(StoreError::Conflict(format!("the job is {} already", found.state)));
         }
     }
-    tx.sql("UPDATE jobs SET state = 6, due_at = NULL, finished_at = ?2, note = ?3 WHERE seq = ?1")?
+    tx.sql("UPDATE jobs SET state = 6, wake_at = NULL, finished_at = ?2, note = ?3 WHERE seq = ?1")?
         .execute(params![found.row, tx.now.as_microsecond(), cancelled_note(reason)])?;
     moved(tx, &found, job, JobState::Cancelled, AuditEvent::Cancelled, actor, json!({"reason": reason}))
 }
@@ -122,15 +124,15 @@ pub(super) fn approve(
         tx.sql("SELECT held_since FROM jobs WHERE seq = ?1")?.query_row([found.row], |row| row.get(0))?;
     let held_since = held_since.unwrap_or(tx.steady);
     // The time that it was behind a gate as well is counted there.
-    let behind = super::claim::time_behind_gates(tx, found.provider.as_str(), held_since)?;
+    let behind = Closures::since(tx, found.provider.as_str(), held_since)?.behind(held_since);
     if account_id.is_some() {
-        super::settle::rebind(tx, found.row, account_id)?;
+        super::bind::rebind(tx, found.row, account_id)?;
     }
     // Consent to act unread is given to an account by its id, after it is known that it cannot be read.
     tx.sql(
-        "UPDATE jobs SET state = 0, due_at = ?2, approved = 1, chosen_id = coalesce(?3, chosen_id),
+        "UPDATE jobs SET state = 0, wake_at = ?2, approved = 1, chosen_id = coalesce(?3, chosen_id),
          account_id = coalesce(?3, account_id), unread_ok = ?3 IS NOT NULL AND coalesce((SELECT
-         json_extract(data, '$.class') = 'refused' FROM attempts WHERE job = jobs.seq ORDER BY number DESC LIMIT 1), 0),
+         json_extract(detail, '$.attempt.class') = 'refused' FROM audit WHERE audit.seq = jobs.record), 0),
          proof = NULL, proving = 0, lane = severity, hold_reason = NULL, held_total = held_total + ?4, held_since = NULL
          WHERE seq = ?1",
     )?
@@ -177,7 +179,7 @@ fn moved(
     actor: &Actor,
     detail: serde_json::Value,
 ) -> Result<(), StoreError> {
-    tx.count(found.provider.as_str(), Some(found.state), Some(to));
+    tx.count(&found.provider, Some(found.state), Some(to));
     if to == JobState::Queued {
         tx.wake();
     }

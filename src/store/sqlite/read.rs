@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::codec::{alert_id, job_id, json, optional_word, severity, state, time, time_at, word};
+use super::record;
 use crate::domain::{
-    AlertId, Attempt, HoldReason, JobId, JobState, ProviderName, Revocation, RevokeRequest, Scope, SessionRef, Subject,
-    fold,
+    AlertId, HoldReason, JobId, JobState, ProviderName, RevokeRequest, Scope, SessionRef, Subject, fold,
 };
 use crate::store::{
     AlertReceipt, AlertView, AuditView, Backlog, DeliveryStatus, GateView, JobDetail, JobFilter, JobReceipt, JobView,
@@ -67,8 +67,8 @@ fn oldest_due(
     let providers: BTreeSet<&ProviderName> = jobs.iter().map(|(provider, ..)| provider).collect();
     // One seek per lane: the index has the lane before the time.
     let mut statement = db.prepare_cached(
-        "WITH lanes (lane) AS (VALUES (0), (1), (2), (3), (4), (5)) SELECT min((SELECT due_at FROM jobs
-         WHERE provider = ?1 AND jobs.lane = lanes.lane AND due_at <= ?2 ORDER BY due_at LIMIT 1)) FROM lanes",
+        "WITH lanes (lane) AS (VALUES (0), (1), (2), (3), (4), (5)) SELECT min((SELECT wake_at FROM jobs
+         WHERE provider = ?1 AND jobs.lane = lanes.lane AND wake_at <= ?2 ORDER BY wake_at LIMIT 1)) FROM lanes",
     )?;
     let mut oldest = Vec::new();
     for provider in providers {
@@ -175,11 +175,8 @@ fn job_view(db: &Connection, row: &Row<'_>, gates: &[GateView]) -> rusqlite::Res
     let stored = state(row, "state")?;
     let gate = gate_of(gates, &provider).filter(|_| stored == JobState::Queued);
     let request: RevokeRequest = json(row, "request")?;
-    let result: Option<Revocation> = match row.get_ref("result")?.as_str_or_null()? {
-        Some(_) => Some(json(row, "result")?),
-        None => None,
-    };
-    let due_at: Option<i64> = row.get("due_at")?;
+    let result = record::said(db, row.get("said")?)?;
+    let wake_at: Option<i64> = row.get("wake_at")?;
     let finished_at: Option<i64> = row.get("finished_at")?;
     let merged_into: Option<[u8; 16]> = row.get("merged_into")?;
     Ok(JobView {
@@ -209,7 +206,7 @@ fn job_view(db: &Connection, row: &Row<'_>, gates: &[GateView]) -> rusqlite::Res
         signed_in_again: result.map(|result| result.signed_in_again).unwrap_or_default(),
         repeated: row.get("repeated")?,
         merged_into: merged_into.map(|id| JobId(uuid::Uuid::from_bytes(id))),
-        due_at: due_at.map(time).transpose()?,
+        due_at: wake_at.filter(|_| stored != JobState::Leased).map(time).transpose()?,
         received_at: time_at(row, "received_at")?,
         finished_at: finished_at.map(time).transpose()?,
         provider,
@@ -234,14 +231,11 @@ fn alerts_of(db: &Connection, job: i64) -> rusqlite::Result<Vec<AlertId>> {
 /// A job with every attempt.
 pub(super) fn job(db: &Connection, job: JobId) -> Result<Option<JobDetail>, StoreError> {
     let gates = gates(db)?;
-    let found = db
-        .prepare_cached("SELECT * FROM jobs WHERE id = ?1")?
-        .query_row([job.0.into_bytes()], |row| Ok((row.get::<_, i64>("seq")?, job_view(db, row, &gates)?)))
-        .optional()?;
-    let Some((row, job)) = found else { return Ok(None) };
-    let mut statement = db.prepare_cached("SELECT data FROM attempts WHERE job = ?1 ORDER BY number")?;
-    let history = statement.query_map([row], |row| json::<Attempt>(row, "data"))?.collect::<Result<_, _>>()?;
-    Ok(Some(JobDetail { job, history }))
+    let mut statement = db.prepare_cached("SELECT * FROM jobs WHERE id = ?1")?;
+    let detail = |row: &Row<'_>| {
+        Ok(JobDetail { job: job_view(db, row, &gates)?, history: record::history(db, row.get("record")?)? })
+    };
+    Ok(statement.query_row([job.0.into_bytes()], detail).optional()?)
 }
 
 /// Alerts, newest first.

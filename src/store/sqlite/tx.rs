@@ -1,30 +1,35 @@
 //! One transaction: what every change in it shares.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use crate::audit::{Actor, AuditEvent, AuditRecord, chain};
 use crate::clock::Clock;
-use crate::domain::{AlertId, JobId, JobState};
+use crate::domain::{AlertId, JobId, JobState, ProviderName};
 
 /// The end of this process's audit chain.
 #[derive(Debug, Clone)]
 pub(super) struct Chain {
     writer: String,
-    head: [u8; 32],
+    head: Head,
+}
+
+/// The last row.
+#[derive(Debug, Clone, Copy, Default)]
+struct Head {
+    seq: i64,
+    hash: [u8; 32],
 }
 
 impl Chain {
     /// Goes on where the file ends. One file has one chain, for it has one writer at a time.
     pub(super) fn resume(connection: &Connection) -> rusqlite::Result<Self> {
         let last = connection
-            .query_row("SELECT writer, hash FROM audit ORDER BY seq DESC LIMIT 1", [], |row| {
-                Ok((row.get(0)?, row.get(1)?))
+            .query_row("SELECT writer, seq, hash FROM audit ORDER BY seq DESC LIMIT 1", [], |row| {
+                Ok((row.get(0)?, Head { seq: row.get(1)?, hash: row.get(2)? }))
             })
             .optional()?;
-        let (writer, head) = last.unwrap_or_else(|| (uuid::Uuid::now_v7().to_string(), [0; 32]));
+        let (writer, head) = last.unwrap_or_else(|| (uuid::Uuid::now_v7().to_string(), Head::default()));
         Ok(Self { writer, head })
     }
 }
@@ -37,13 +42,13 @@ pub(super) struct Tx<'a> {
     pub(super) now: Timestamp,
     /// The steady clock at its beginning, in microseconds.
     pub(super) steady: i64,
-    counts: Vec<(String, JobState, i64)>,
+    counts: Vec<(ProviderName, JobState, i64)>,
     wake: bool,
 }
 
 /// How much was gathered before a change.
 struct Gathered {
-    head: [u8; 32],
+    head: Head,
     counts: usize,
     wake: bool,
 }
@@ -101,14 +106,15 @@ impl<'a> Tx<'a> {
     }
 
     /// A job came into being, or changed its state.
-    pub(super) fn count(&mut self, provider: &str, from: Option<JobState>, to: Option<JobState>) {
+    pub(super) fn count(&mut self, provider: &ProviderName, from: Option<JobState>, to: Option<JobState>) {
         for (state, by) in [(from, -1), (to, 1)] {
             if let Some(state) = state {
-                self.counts.push((provider.to_owned(), state, by));
+                self.counts.push((provider.clone(), state, by));
             }
         }
     }
 
+    /// Adds a row to the audit record.
     pub(super) fn record(
         &mut self,
         event: AuditEvent,
@@ -117,22 +123,34 @@ impl<'a> Tx<'a> {
         actor: &Actor,
         detail: &str,
     ) -> rusqlite::Result<()> {
-        let record = AuditRecord { at: self.now, event, job, alert, actor, detail };
-        let hash = chain(&self.chain.head, &self.chain.writer, &record);
+        self.append(&AuditRecord { at: self.now, event, job, alert, actor, detail }, None)
+    }
+
+    /// The place of the row that is added next.
+    pub(super) fn next_record(&self) -> i64 {
+        self.chain.head.seq + 1
+    }
+
+    /// `earlier`: the row that tells the job's attempt before.
+    pub(super) fn append(&mut self, record: &AuditRecord<'_>, earlier: Option<i64>) -> rusqlite::Result<()> {
+        let head = Head { seq: self.next_record(), hash: chain(&self.chain.head.hash, &self.chain.writer, record) };
         self.sql(
-            "INSERT INTO audit (at, writer, event, job, alert, actor, detail, hash) VALUES (?1,?2,?3,?4,?5,?6,?7,?8)",
+            "INSERT INTO audit (seq, at, writer, event, job, alert, actor, detail, hash, earlier)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
-            self.now.as_microsecond(),
+            head.seq,
+            record.at.as_microsecond(),
             self.chain.writer,
-            event.as_str(),
-            job.map(|id| id.0.into_bytes()),
-            alert.map(|id| id.0.into_bytes()),
-            actor.as_str(),
-            detail,
-            hash,
+            record.event.as_str(),
+            record.job.map(|id| id.0.into_bytes()),
+            record.alert.map(|id| id.0.into_bytes()),
+            record.actor.as_str(),
+            record.detail,
+            head.hash,
+            earlier,
         ])?;
-        self.chain.head = hash;
+        self.chain.head = head;
         Ok(())
     }
 
@@ -142,13 +160,21 @@ impl<'a> Tx<'a> {
             "INSERT INTO job_counts (provider, state, jobs) VALUES (?1, ?2, ?3)
              ON CONFLICT DO UPDATE SET jobs = jobs + ?3",
         )?;
-        let mut sums = BTreeMap::new();
-        for (provider, state, by) in &self.counts {
-            *sums.entry((provider, *state as i64)).or_insert(0) += by;
-        }
-        for ((provider, state), by) in sums.iter().filter(|(_, by)| **by != 0) {
-            statement.execute(params![provider, state, by])?;
+        for (provider, state, by) in sums(&self.counts).into_iter().filter(|(.., by)| *by != 0) {
+            statement.execute(params![provider.as_str(), state as i64, by])?;
         }
         Ok(self.wake)
     }
+}
+
+/// There are few providers and states: looking through them costs less than a map does.
+fn sums(counts: &[(ProviderName, JobState, i64)]) -> Vec<(&ProviderName, JobState, i64)> {
+    let mut sums: Vec<(&ProviderName, JobState, i64)> = Vec::new();
+    for (provider, state, by) in counts {
+        match sums.iter_mut().find(|sum| sum.1 == *state && sum.0 == provider) {
+            Some((.., sum)) => *sum += by,
+            None => sums.push((provider, *state, *by)),
+        }
+    }
+    sums
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use rusqlite::{Row, params};
 use serde_json::json;
 
-use super::codec::{micros, state};
+use super::codec::{micros, state, word};
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
-use crate::domain::JobState;
+use crate::domain::{JobState, ProviderName};
 use crate::store::{Retention, StoreError};
 
 /// Rows per kind and transaction: senders wait behind it.
@@ -86,13 +86,12 @@ fn drop_delivery(tx: &Tx<'_>, delivery: i64) -> Result<(), StoreError> {
 
 fn prune_jobs(tx: &mut Tx<'_>, before: i64) -> Result<u64, StoreError> {
     let sql = "SELECT seq, provider, state FROM jobs WHERE finished_at < ?1 ORDER BY finished_at LIMIT ?2";
-    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, state(row, "state")?));
-    let rows: Vec<(i64, String, JobState)> =
+    let read = |row: &Row<'_>| Ok((row.get(0)?, word(row, 1)?, state(row, 2)?));
+    let rows: Vec<(i64, ProviderName, JobState)> =
         tx.sql(sql)?.query_map(params![before, BATCH], read)?.collect::<Result<_, _>>()?;
     for (row, provider, state) in &rows {
         let sql = "SELECT DISTINCT alert FROM alert_jobs WHERE job = ?1";
         let alerts: Vec<i64> = tx.sql(sql)?.query_map([row], |row| row.get(0))?.collect::<Result<_, _>>()?;
-        tx.sql("DELETE FROM attempts WHERE job = ?1")?.execute([row])?;
         tx.sql("DELETE FROM jobs WHERE seq = ?1")?.execute([row])?;
         for alert in alerts {
             drop_jobless_alert(tx, alert)?;

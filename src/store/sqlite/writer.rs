@@ -216,7 +216,7 @@ mod tests {
         move |tx| {
             let sql = "INSERT INTO gates (provider, reason, note, closed_at) VALUES (?1, 'paused', '', 0)";
             tx.sql(sql)?.execute([name])?;
-            tx.count(name, None, Some(JobState::Queued));
+            tx.count(&name.parse().expect("a name"), None, Some(JobState::Queued));
             if fails { Err(StoreError::NotFound("job")) } else { Ok(()) }
         }
     }

@@ -55,9 +55,8 @@ CREATE TABLE jobs (
   provider    TEXT    NOT NULL,
   state       INTEGER NOT NULL,          -- 0 queued, 1 leased, 2 proving, 3 held, 4 done, 5 dead, 6 cancelled
   severity    INTEGER NOT NULL,
-  lane        INTEGER NOT NULL,          -- the order of claiming: the severity, or 5 while proving
-  due_at      INTEGER,                   -- steady; only while queued or proving
-  lease_until INTEGER,                   -- steady; only while leased
+  lane        INTEGER NOT NULL,          -- the order of claiming: the severity, 5 while proving, 6 while leased
+  wake_at     INTEGER,                   -- steady; when it is due, or its lease ends; NULL while neither
   attempts    INTEGER NOT NULL DEFAULT 0,
   failures    INTEGER NOT NULL DEFAULT 0,
   absence     TEXT,                      -- what the last look did not find: account, sessions
@@ -77,7 +76,8 @@ CREATE TABLE jobs (
   hold_reason TEXT,
   dead_reason TEXT,
   note        TEXT,
-  result      TEXT,                      -- sessions_ended, survives, signed_in_again, as JSON
+  record      INTEGER,                   -- the row of the audit record that tells the end of the latest attempt
+  said        INTEGER,                   -- the row of the audit record that tells the provider's latest yes
   proof       TEXT,                      -- the sessions around the calls, as JSON
   proving     INTEGER NOT NULL DEFAULT 0, -- the provider has said yes; only looks are left
   merged_into BLOB,
@@ -90,21 +90,13 @@ CREATE TABLE jobs (
   alert_id    BLOB    NOT NULL,          -- the first alert
   source      TEXT    NOT NULL
 );
-CREATE INDEX jobs_due ON jobs (provider, lane, due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX jobs_lease ON jobs (provider, lease_until) WHERE lease_until IS NOT NULL;
+CREATE INDEX jobs_wake ON jobs (provider, lane, wake_at) WHERE wake_at IS NOT NULL;
 -- Of every job, not only of queued ones: to take a job out again, at a random place, would cost each claim a page.
 CREATE INDEX jobs_person ON jobs (subject_key);
 CREATE INDEX jobs_account ON jobs (account_id, state) WHERE account_id IS NOT NULL;
 CREATE INDEX jobs_held ON jobs (provider, hold_reason) WHERE state = 3;
 CREATE INDEX jobs_dead ON jobs (seq) WHERE state = 5;
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
-
-CREATE TABLE attempts (
-  job    INTEGER NOT NULL,
-  number INTEGER NOT NULL,
-  data   TEXT    NOT NULL,
-  PRIMARY KEY (job, number)
-) WITHOUT ROWID;
 
 -- Kept in step by every transaction, so that counting costs nothing at any backlog.
 CREATE TABLE job_counts (
@@ -134,14 +126,16 @@ CREATE UNIQUE INDEX gates_closed ON gates (provider, reason) WHERE opened_at IS 
 CREATE INDEX gates_opened ON gates (opened_at) WHERE opened_at IS NOT NULL;
 CREATE INDEX gates_provider ON gates (provider);
 
+-- What an attempt did and what the provider said stand here alone; jobs refer to it.
 CREATE TABLE audit (
-  seq    INTEGER PRIMARY KEY,
-  at     INTEGER NOT NULL,
-  writer TEXT    NOT NULL,
-  event  TEXT    NOT NULL,
-  job    BLOB,
-  alert  BLOB,
-  actor  TEXT    NOT NULL,
-  detail TEXT    NOT NULL,
-  hash   BLOB    NOT NULL
+  seq     INTEGER PRIMARY KEY,
+  at      INTEGER NOT NULL,
+  writer  TEXT    NOT NULL,
+  event   TEXT    NOT NULL,
+  job     BLOB,
+  alert   BLOB,
+  actor   TEXT    NOT NULL,
+  detail  TEXT    NOT NULL,
+  hash    BLOB    NOT NULL,
+  earlier INTEGER                        -- the row that tells the attempt before, of the same job; not hashed
 );
