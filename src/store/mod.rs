@@ -1,6 +1,7 @@
 //! The database is the queue: what is stored here is what will be done, and the record of what was.
 //!
-//! Every method is one whole state change, with its audit row, in one transaction. It answers after the commit.
+//! Every method is one whole state change, with its audit row, in one transaction. It answers after the commit; only a
+//! claim may be answered before, for nothing that matters is done under it until `bind` is on disk.
 
 mod model;
 mod sqlite;
@@ -31,7 +32,9 @@ pub trait JobStore: Send + Sync {
     async fn admit(&self, admission: Admission) -> Result<Admitted, StoreError>;
 
     /// Leases due jobs of one provider, and those whose lease ran out, raising the attempt number of each.
-    /// The most severe go first, and what has waited long goes before what came just now.
+    /// The most severe go first, and what has waited long goes before what came just now. A crash or a full disk may
+    /// undo a claim that was answered; whatever is stored under it later is then refused with
+    /// [`StoreError::LeaseLost`].
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claim>, StoreError>;
 
     /// Extends leases; answers which of them were still ours, in the same order.

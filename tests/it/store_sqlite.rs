@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use sever::clock::{Clock, ManualClock};
 use sever::domain::{JobState, Next, Outcome};
-use sever::store::{JobStore, QuarantineCap, SqliteStore, StoreError};
+use sever::store::{Bound, JobStore, QuarantineCap, SqliteStore, StoreError};
 use sever::telemetry::Metrics;
 
-use crate::support::store::{Backend, Bench, Mail, SqliteBackend, first_break, okta, start};
+use crate::support::store::{Backend, Bench, LEASE, Mail, SqliteBackend, account, first_break, okta, start};
 
 fn open(path: &Path) -> anyhow::Result<SqliteStore> {
     SqliteStore::open(path, Arc::new(ManualClock::new(start())), Arc::new(Metrics::new()))
@@ -199,9 +199,16 @@ async fn on_a_full_disk() {
         assert!(matches!(bench.try_admit(&mail(stored)).await, Err(StoreError::Unavailable(_))));
     }
     assert_eq!(bench.all_jobs().await.len(), stored);
+    let undone = bench.claim_unsettled("okta", 1).await;
+    assert!(matches!(bench.jobs().renew(Vec::new(), LEASE).await, Ok(_)), "a change of nothing needs no room");
     limit_files("unlimited");
     bench.admit(&mail(stored)).await;
-    assert_eq!(bench.claim("okta", 1000).await.len(), stored + 1);
+    let claims = bench.claim("okta", 1000).await;
+    assert_eq!(claims.len(), stored + 1);
+    let again = claims.iter().find(|claim| claim.job == undone[0].job).expect("it is due still");
+    assert_eq!((undone[0].attempt, again.attempt), (1, 2), "two workers hold one number");
+    assert!(matches!(bench.jobs().bind(&undone[0], &account("00u1"), None).await, Err(StoreError::LeaseLost)));
+    assert_eq!(bench.bind(again, "00u1").await, Bound::Proceed);
     bench.reopen();
     assert_eq!(bench.all_jobs().await.len(), stored + 1);
     assert_eq!(first_break(&bench.audit().await), None);

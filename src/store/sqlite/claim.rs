@@ -65,6 +65,7 @@ pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Vec<Claim
         if *from == JobState::Leased {
             record_loss(tx, claim)?;
         }
+        claim.attempt = tx.next_attempt(claim.row, claim.attempt);
         lease(tx, *from, claim)?;
     }
     Ok(found.into_iter().map(|(_, claim)| claim).collect())
@@ -101,7 +102,8 @@ fn in_lane(tx: &Tx<'_>, provider: &str, lane: u8, limit: u32) -> Result<Vec<(i64
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The job as it stands, and the claim that it is about to become.
+/// The job as it stands, as the claim that it is about to become but for the number of the attempt, which is still the
+/// latest one's.
 fn read(tx: &Tx<'_>, row: i64, request: &ClaimRequest) -> Result<(JobState, Claim), StoreError> {
     let until = tx.steady.saturating_add(micros(request.lease));
     let sql =
@@ -120,7 +122,7 @@ fn read(tx: &Tx<'_>, row: i64, request: &ClaimRequest) -> Result<(JobState, Clai
             request: json(columns, at.next())?,
             severity: severity(columns, at.next())?,
             dry_run: columns.get(at.next())?,
-            attempt: columns.get::<_, u32>(at.next())?.saturating_add(1),
+            attempt: columns.get(at.next())?,
             failures: columns.get(at.next())?,
             absence: optional_word(columns, at.next())?,
             created_at: time_at(columns, at.next())?,
@@ -155,10 +157,10 @@ fn lease(tx: &mut Tx<'_>, from: JobState, claim: &Claim) -> Result<(), StoreErro
     Ok(())
 }
 
-/// How far the attempt before this claim got is not known; its place in the job's story says so.
+/// How far the latest attempt got is not known; its place in the job's story says so.
 fn record_loss(tx: &mut Tx<'_>, claim: &Claim) -> Result<(), StoreError> {
     let attempt = Attempt {
-        number: claim.attempt - 1,
+        number: claim.attempt,
         started_at: tx.now,
         duration_ms: 0,
         class: AttemptClass::Lost,

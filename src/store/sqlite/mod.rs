@@ -31,7 +31,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use tx::Tx;
-use writer::Writer;
+use writer::{When, Writer};
 
 /// Readers that may run at once. Each is a connection with its own page cache.
 const READERS: usize = 2;
@@ -82,7 +82,7 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        self.writer.run(change).await
+        self.writer.run(When::Durable, change).await
     }
 
     async fn read<T, F>(&self, query: F) -> Result<T, StoreError>
@@ -203,7 +203,9 @@ impl JobStore for SqliteStore {
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claim>, StoreError> {
-        self.write(move |tx| claim::claim(tx, &request)).await
+        // A worker that was told of its claim may only read, until `bind` or `settle` is durable. Those come after it in
+        // the log: once they are on disk it is, and if it is lost they are refused. So nothing is lost with it but reads.
+        self.writer.run(When::Applied, move |tx| claim::claim(tx, &request)).await
     }
 
     async fn renew(&self, claims: Vec<(i64, u32)>, lease: Duration) -> Result<Vec<bool>, StoreError> {

@@ -1,5 +1,7 @@
 //! One transaction: what every change in it shares.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
@@ -34,10 +36,26 @@ impl Chain {
     }
 }
 
+/// Numbers of attempts that were told to workers before their commit.
+#[derive(Debug, Default)]
+pub(super) struct Leases {
+    given: Vec<(i64, u32)>,
+    burnt: HashMap<i64, u32>,
+}
+
+impl Leases {
+    /// The commit did not happen. Whoever holds one of these numbers holds nothing, and nobody else is given it: it
+    /// would open the job to both.
+    pub(super) fn burn(&mut self) {
+        self.burnt.extend(self.given.drain(..));
+    }
+}
+
 /// A transaction in progress.
 pub(super) struct Tx<'a> {
     db: &'a Connection,
     chain: &'a mut Chain,
+    leases: &'a mut Leases,
     /// The wall clock at its beginning.
     pub(super) now: Timestamp,
     /// The steady clock at its beginning, in microseconds.
@@ -54,9 +72,10 @@ struct Gathered {
 }
 
 impl<'a> Tx<'a> {
-    pub(super) fn new(db: &'a Connection, clock: &dyn Clock, chain: &'a mut Chain) -> Self {
+    pub(super) fn new(db: &'a Connection, clock: &dyn Clock, chain: &'a mut Chain, leases: &'a mut Leases) -> Self {
         let steady = clock.steady().as_microsecond();
-        Self { db, chain, now: clock.now(), steady, counts: Vec::new(), wake: false }
+        leases.given.clear();
+        Self { db, chain, leases, now: clock.now(), steady, counts: Vec::new(), wake: false }
     }
 
     pub(super) fn sql(&self, sql: &'static str) -> rusqlite::Result<CachedStatement<'a>> {
@@ -103,6 +122,14 @@ impl<'a> Tx<'a> {
     /// Tells the workers, after the commit, that something may be due.
     pub(super) fn wake(&mut self) {
         self.wake = true;
+    }
+
+    /// The number of a job's next attempt, after `latest`.
+    pub(super) fn next_attempt(&mut self, row: i64, latest: u32) -> u32 {
+        let latest = self.leases.burnt.get(&row).map_or(latest, |burnt| latest.max(*burnt));
+        let next = latest.saturating_add(1);
+        self.leases.given.push((row, next));
+        next
     }
 
     /// A job came into being, or changed its state.

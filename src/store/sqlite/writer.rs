@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::{Notify, oneshot};
 
-use super::tx::{Chain, Tx};
+use super::tx::{Chain, Leases, Tx};
 use crate::clock::Clock;
 use crate::store::StoreError;
 use crate::telemetry::Metrics;
@@ -27,6 +27,9 @@ trait Change: Send {
     /// Makes the change; `false` undoes it. May be called again where everything before was undone.
     fn apply(&mut self, tx: &mut Tx<'_>) -> bool;
 
+    /// Tells whoever does not wait for the commit.
+    fn answer_ahead(&mut self);
+
     /// Tells whoever asked. `failed`: the commit did not happen.
     fn answer(self: Box<Self>, failed: Option<&StoreError>);
 }
@@ -34,7 +37,17 @@ trait Change: Send {
 struct Pending<T, F> {
     change: F,
     result: Option<Result<T, StoreError>>,
-    reply: oneshot::Sender<Result<T, StoreError>>,
+    reply: Option<oneshot::Sender<Result<T, StoreError>>>,
+    when: When,
+}
+
+/// When whoever asked is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    /// After the commit.
+    Durable,
+    /// Just before the commit: for what nobody may rely on until a later change is durable, which then this one is too.
+    Applied,
 }
 
 impl<T, F> Change for Pending<T, F>
@@ -47,14 +60,23 @@ where
         matches!(self.result, Some(Ok(_)))
     }
 
+    fn answer_ahead(&mut self) {
+        if self.when == When::Applied
+            && let (Some(reply), Some(result)) = (self.reply.take(), self.result.take())
+        {
+            let _ = reply.send(result);
+        }
+    }
+
     fn answer(self: Box<Self>, failed: Option<&StoreError>) {
+        let Some(reply) = self.reply else { return };
         let result = match (failed, self.result) {
             (Some(error), _) => Err(error.clone()),
             (None, Some(result)) => result,
             (None, None) => Err(StoreError::Unavailable("the writer skipped a change".to_owned())),
         };
         // Whoever asked may have gone away; the change stands all the same.
-        let _ = self.reply.send(result);
+        let _ = reply.send(result);
     }
 }
 
@@ -73,18 +95,18 @@ impl Writer {
     ) -> anyhow::Result<Self> {
         let chain = Chain::resume(&connection)?;
         let (queue, changes) = sync_channel(QUEUE);
-        let run = Loop { connection, clock, metrics, due, chain };
+        let run = Loop { connection, clock, metrics, due, chain, leases: Leases::default() };
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || run.run(&changes))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
-    pub(super) async fn run<T, F>(&self, change: F) -> Result<T, StoreError>
+    pub(super) async fn run<T, F>(&self, when: When, change: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let queued = Box::new(Pending { change, result: None, reply });
+        let queued = Box::new(Pending { change, result: None, reply: Some(reply), when });
         let closed = || StoreError::Unavailable("closed".to_owned());
         match self.queue.as_ref().ok_or_else(closed)?.try_send(queued) {
             Ok(()) => answer.await.map_err(|_| closed())?,
@@ -109,6 +131,7 @@ struct Loop {
     metrics: Arc<Metrics>,
     due: Arc<Notify>,
     chain: Chain,
+    leases: Leases,
 }
 
 impl Loop {
@@ -147,6 +170,7 @@ impl Loop {
             }
             Err(error) => {
                 self.chain = before;
+                self.leases.burn();
                 if !self.connection.is_autocommit() {
                     let _ = self.connection.execute_batch("ROLLBACK");
                 }
@@ -169,7 +193,7 @@ impl Loop {
     /// `None`: it was undone, because a change that failed may have left something behind.
     fn transact(&mut self, batch: &mut VecDeque<Queued>, care: Care) -> rusqlite::Result<Option<bool>> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let mut tx = Tx::new(&self.connection, self.clock.as_ref(), &mut self.chain);
+        let mut tx = Tx::new(&self.connection, self.clock.as_ref(), &mut self.chain, &mut self.leases);
         for change in batch.iter_mut() {
             let fine = match care {
                 Care::Trusting => tx.trusting(|tx| change.apply(tx)),
@@ -183,6 +207,7 @@ impl Loop {
             }
         }
         let wake = tx.finish()?;
+        batch.iter_mut().for_each(|change| change.answer_ahead());
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         Ok(Some(wake))
     }
@@ -233,17 +258,21 @@ mod tests {
     async fn a_change_that_fails_late_is_undone_and_its_neighbours_stand() {
         let writer = writer();
         // While the first one dawdles, the others gather into one batch.
-        let dawdling = writer.run(|_| {
+        let dawdling = writer.run(When::Durable, |_| {
             std::thread::sleep(Duration::from_millis(200));
             Ok(())
         });
         let (first, last) = (gate("first", false), gate("last", false));
-        let (_, first, failed, last) =
-            tokio::join!(dawdling, writer.run(first), writer.run(gate("failed", true)), writer.run(last));
+        let (_, first, failed, last) = tokio::join!(
+            dawdling,
+            writer.run(When::Durable, first),
+            writer.run(When::Durable, gate("failed", true)),
+            writer.run(When::Durable, last)
+        );
 
         assert!(first.is_ok() && last.is_ok() && matches!(failed, Err(StoreError::NotFound(_))));
         for table in ["gates", "job_counts"] {
-            assert_eq!(writer.run(names(table)).await.expect("names"), ["first", "last"], "{table}");
+            assert_eq!(writer.run(When::Durable, names(table)).await.expect("names"), ["first", "last"], "{table}");
         }
     }
 }

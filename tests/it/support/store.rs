@@ -141,6 +141,14 @@ impl Bench {
     }
 
     pub(crate) async fn claim(&self, provider: &str, limit: u32) -> Vec<Claim> {
+        let claims = self.claim_unsettled(provider, limit).await;
+        // A claim may be answered before its commit. Whatever is asked later is answered after it.
+        self.jobs().renew(Vec::new(), LEASE).await.expect("an answer");
+        claims
+    }
+
+    /// Claims, which a full disk or a crash may still undo.
+    pub(crate) async fn claim_unsettled(&self, provider: &str, limit: u32) -> Vec<Claim> {
         let request = ClaimRequest { provider: name(provider), limit, lease: LEASE };
         self.jobs().claim(request).await.expect("claims")
     }
