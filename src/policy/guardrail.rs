@@ -7,15 +7,12 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use unicode_security::confusable_detection::skeleton;
-use wildmatch::WildMatchPattern;
 
+use super::globs::Globs;
 use super::settings::{GuardrailSettings, ProtectedSettings};
 use super::{KnownProviders, Problem};
 use crate::domain::{Account, AlertSubject, ProviderName, Subject, fold};
 use crate::expression::nearest;
-
-/// `*` alone is special: NUL, which no identifier has, takes the place of the single-character wildcard.
-type Glob = WildMatchPattern<'*', '\0'>;
 
 /// What the guardrails say about an account. Ordered: the later, the graver.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,7 +63,8 @@ impl Guardrails {
     /// Judges an account that was just read, by every name that it has there.
     #[must_use]
     pub fn judge(&self, provider: &ProviderName, account: &Account) -> Verdict {
-        let names = account.identifiers.iter().chain([&account.id]);
+        let id = Some(&account.id).filter(|id| !account.identifiers.contains(id));
+        let names = account.identifiers.iter().chain(id);
         self.judge_names(provider, names.map(|name| (name.as_str(), true)))
     }
 
@@ -132,14 +130,9 @@ pub(super) fn nearest_provider(name: &ProviderName, known: &KnownProviders) -> S
 struct Patterns {
     exact: HashMap<String, String>,
     alike: HashMap<String, String>,
-    globs: Vec<GlobPattern>,
-}
-
-#[derive(Debug)]
-struct GlobPattern {
-    exact: Glob,
-    alike: Glob,
-    label: String,
+    exact_globs: Globs,
+    alike_globs: Globs,
+    glob_labels: Vec<String>,
 }
 
 impl Patterns {
@@ -147,7 +140,9 @@ impl Patterns {
         let (exact, label) = (fold(pattern), label.to_owned());
         let alike = exact.split('*').map(disguise).collect::<Vec<_>>().join("*");
         if exact.contains('*') {
-            self.globs.push(GlobPattern { exact: Glob::new(&exact), alike: Glob::new(&alike), label });
+            self.exact_globs.add(&exact);
+            self.alike_globs.add(&alike);
+            self.glob_labels.push(label);
         } else {
             self.exact.insert(exact, label.clone());
             self.alike.insert(alike, label);
@@ -155,17 +150,16 @@ impl Patterns {
     }
 
     fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.globs.is_empty()
+        self.exact.is_empty() && self.exact_globs.is_empty()
     }
 
     fn judge(&self, folded: &str) -> Verdict {
-        let glob = || self.globs.iter().find(|glob| glob.exact.matches(folded)).map(|glob| &glob.label);
-        if let Some(pattern) = self.exact.get(folded).or_else(glob) {
+        let label = |globs: &Globs, name: &str| globs.first_match(name).and_then(|place| self.glob_labels.get(place));
+        if let Some(pattern) = self.exact.get(folded).or_else(|| label(&self.exact_globs, folded)) {
             return Verdict::Protected { pattern: pattern.clone() };
         }
         let alike = disguise(folded);
-        let glob = || self.globs.iter().find(|glob| glob.alike.matches(&alike)).map(|glob| &glob.label);
-        match self.alike.get(&alike).or_else(glob) {
+        match self.alike.get(&alike).or_else(|| label(&self.alike_globs, &alike)) {
             Some(pattern) => Verdict::LookAlike { pattern: pattern.clone() },
             None => Verdict::Clear,
         }

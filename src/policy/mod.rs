@@ -6,6 +6,7 @@
 mod explain;
 mod expression;
 mod facts;
+mod globs;
 mod guardrail;
 mod language;
 mod plan;

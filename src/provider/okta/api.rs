@@ -98,7 +98,10 @@ impl Api {
     fn learn(&self, operation: Operation, answer: &Answer) {
         let used_up = hint::numbers(answer, REMAINING).any(|left| left <= 0);
         let asks = matches!(answer.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-        let Some(wait) = self.asked_wait(answer).filter(|_| used_up || asks) else { return };
+        if !used_up && !asks {
+            return;
+        }
+        let Some(wait) = self.asked_wait(answer) else { return };
         // The concurrency limit, which shows as a limit of nothing, is the whole org's.
         let for_all = answer.status == StatusCode::TOO_MANY_REQUESTS && hint::numbers(answer, LIMIT).any(|n| n == 0);
         let closed = if for_all { Operation::ALL } else { std::slice::from_ref(&operation) };
