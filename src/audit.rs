@@ -3,6 +3,8 @@
 //! A row's hash covers the row before it, so that a changed, removed or inserted row shows. The store writes the row
 //! in the transaction of the change itself.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -96,19 +98,19 @@ impl AuditEvent {
 
 /// Who made the change: an operator's token name, or `sever` itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Actor(String);
+pub struct Actor(Cow<'static, str>);
 
 impl Actor {
     /// The program.
     #[must_use]
     pub fn system() -> Self {
-        Self("sever".to_owned())
+        Self(Cow::Borrowed("sever"))
     }
 
     /// A person, by the name of the token.
     #[must_use]
     pub fn operator(name: &str) -> Self {
-        Self(format!("operator:{name}"))
+        Self(Cow::Owned(format!("operator:{name}")))
     }
 
     /// As recorded.

@@ -46,7 +46,7 @@ pub trait JobStore: Send + Sync {
     async fn bind(&self, claim: &Claim, account: &Account, proof: Option<Proof>) -> Result<Bound, StoreError>;
 
     /// Ends an attempt. [`StoreError::LeaseLost`] when a later attempt exists.
-    async fn settle(&self, claim: &Claim, settlement: Settlement) -> Result<(), StoreError>;
+    async fn settle(&self, claim: &Claim, settlement: &Settlement) -> Result<(), StoreError>;
 
     /// Makes a provider's jobs wait, with the reason in words.
     async fn close_gate(&self, provider: &ProviderName, reason: HoldReason, note: String) -> Result<(), StoreError>;

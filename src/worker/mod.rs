@@ -321,7 +321,7 @@ impl Shared {
     async fn settle(&self, claim: &Claim, settlement: Settlement) {
         let mut wait = Duration::from_millis(50);
         loop {
-            match self.store.settle(claim, settlement.clone()).await {
+            match self.store.settle(claim, &settlement).await {
                 Ok(()) => return self.tell(claim, &settlement),
                 Err(StoreError::Unavailable(error)) => {
                     tracing::error!(job.id = %claim.job, error = %error, "the end of an attempt could not be stored");

@@ -217,9 +217,9 @@ impl JobStore for SqliteStore {
         self.write(move |tx| bind::bind(tx, &intent)).await
     }
 
-    async fn settle(&self, claim: &Claim, settlement: Settlement) -> Result<(), StoreError> {
-        let (fence, end) = (claim.attempt, settle::End::new(claim, settlement)?);
-        self.write(move |tx| settle::settle(tx, fence, &end)).await
+    async fn settle(&self, claim: &Claim, settlement: &Settlement) -> Result<(), StoreError> {
+        let end = settle::End::new(claim, settlement)?;
+        self.write(move |tx| settle::settle(tx, &end)).await
     }
 
     async fn close_gate(&self, provider: &ProviderName, reason: HoldReason, note: String) -> Result<(), StoreError> {

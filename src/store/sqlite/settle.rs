@@ -22,48 +22,62 @@ struct Change<'a> {
     outcome: Option<&'a str>,
 }
 
-/// The end of an attempt, with what is written into the record.
+/// The end of an attempt, as text and numbers. It is made before it queues for the thread that writes.
 pub(super) struct End {
     row: i64,
+    fence: u32,
     job: JobId,
     provider: ProviderName,
-    settlement: Settlement,
+    next: Next,
+    proving: bool,
+    answer_unknown: bool,
+    said_yes: bool,
+    account: Option<String>,
+    message: String,
     proof: Option<String>,
     detail: String,
 }
 
 impl End {
-    pub(super) fn new(claim: &Claim, settlement: Settlement) -> Result<Self, StoreError> {
-        let (proof, detail) = (settlement.proof.as_ref().map(to_json).transpose()?, record::end(&settlement)?);
-        Ok(Self { row: claim.row, job: claim.job, provider: claim.provider.clone(), settlement, proof, detail })
-    }
-
-    fn account(&self) -> Option<&str> {
-        self.settlement.account.as_ref().map(|account| account.id.as_str())
+    pub(super) fn new(claim: &Claim, settlement: &Settlement) -> Result<Self, StoreError> {
+        Ok(Self {
+            row: claim.row,
+            fence: claim.attempt,
+            job: claim.job,
+            provider: claim.provider.clone(),
+            next: settlement.next,
+            proving: settlement.proving,
+            answer_unknown: settlement.answer_unknown,
+            said_yes: settlement.revocation.is_some(),
+            account: settlement.account.as_ref().map(|account| account.id.clone()),
+            message: settlement.attempt.message.clone(),
+            proof: settlement.proof.as_ref().map(to_json).transpose()?,
+            detail: record::end(settlement)?,
+        })
     }
 
     /// Whether it turned out that there is no such account.
     fn is_nobody(&self) -> bool {
-        matches!(self.settlement.next, Next::Done(Outcome::UnknownAccount) | Next::Dead(DeadReason::UnknownAccount))
+        matches!(self.next, Next::Done(Outcome::UnknownAccount) | Next::Dead(DeadReason::UnknownAccount))
     }
 }
 
 /// Ends an attempt, if it is still the latest. An answer to its own call says nothing about an earlier one's.
-pub(super) fn settle(tx: &mut Tx<'_>, fence: u32, end: &End) -> Result<(), StoreError> {
-    let (to, event, change) = change_of(tx, &end.settlement);
+pub(super) fn settle(tx: &mut Tx<'_>, end: &End) -> Result<(), StoreError> {
+    let (to, event, change) = change_of(tx, end);
     // Where the provider said yes, the account is the one that was bound just before the call.
-    if end.settlement.revocation.is_none() && (end.is_nobody() || end.account().is_some()) {
-        still_ours(tx, end.row, fence)?;
-        rebind(tx, end.row, end.account().filter(|_| !end.is_nobody()))?;
+    if !end.said_yes && (end.is_nobody() || end.account.is_some()) {
+        still_ours(tx, end)?;
+        rebind(tx, end.row, end.account.as_deref().filter(|_| !end.is_nobody()))?;
     }
     let actor = Actor::system();
-    if let Next::CloseGate(reason) = end.settlement.next {
-        still_ours(tx, end.row, fence)?;
-        super::operate::close_gate(tx, Some(&end.provider), reason, &end.settlement.attempt.message, &actor)?;
+    if let Next::CloseGate(reason) = end.next {
+        still_ours(tx, end)?;
+        super::operate::close_gate(tx, Some(&end.provider), reason, &end.message, &actor)?;
     }
     // The first attempt has none before it.
-    let earlier = if fence > 1 { record::of_job(tx, end.row)? } else { None };
-    update(tx, fence, end, to, &change)?;
+    let earlier = if end.fence > 1 { record::of_job(tx, end.row)? } else { None };
+    update(tx, end, to, &change)?;
     let record = AuditRecord { at: tx.now, event, job: Some(end.job), alert: None, actor: &actor, detail: &end.detail };
     tx.append(&record, earlier)?;
     tx.count(&end.provider, Some(JobState::Leased), Some(to));
@@ -73,9 +87,9 @@ pub(super) fn settle(tx: &mut Tx<'_>, fence: u32, end: &End) -> Result<(), Store
     Ok(())
 }
 
-fn change_of(tx: &Tx<'_>, settlement: &Settlement) -> (JobState, AuditEvent, Change<'static>) {
+fn change_of(tx: &Tx<'_>, end: &End) -> (JobState, AuditEvent, Change<'static>) {
     let change = Change::default();
-    let (state, event, change) = match settlement.next {
+    let (state, event, change) = match end.next {
         Next::Done(outcome) => (JobState::Done, AuditEvent::Done, Change { outcome: Some(outcome.as_str()), ..change }),
         Next::Dead(reason) => {
             (JobState::Dead, AuditEvent::Dead, Change { dead_reason: Some(reason.as_str()), ..change })
@@ -92,7 +106,7 @@ fn change_of(tx: &Tx<'_>, settlement: &Settlement) -> (JobState, AuditEvent, Cha
             (JobState::Queued, AuditEvent::LookScheduled, Change { wake_at, absent: Some(absent.as_str()), ..change })
         }
         Next::Prove { due_at } => {
-            let event = if settlement.revocation.is_some() { AuditEvent::Revoked } else { AuditEvent::LookScheduled };
+            let event = if end.said_yes { AuditEvent::Revoked } else { AuditEvent::LookScheduled };
             (JobState::Proving, event, Change { wake_at: Some(due_at.as_microsecond()), ..change })
         }
         Next::Release => (JobState::Queued, AuditEvent::Released, Change { wake_at: Some(tx.steady), ..change }),
@@ -101,19 +115,18 @@ fn change_of(tx: &Tx<'_>, settlement: &Settlement) -> (JobState, AuditEvent, Cha
             (JobState::Queued, AuditEvent::RetryScheduled, Change { wake_at: Some(tx.steady), ..change })
         }
     };
-    let state = if state == JobState::Queued && settlement.proving { JobState::Proving } else { state };
+    let state = if state == JobState::Queued && end.proving { JobState::Proving } else { state };
     (state, event, Change { state: state as i64, ..change })
 }
 
 /// A later attempt exists: nothing that this one saw may change anything.
-fn still_ours(tx: &Tx<'_>, row: i64, fence: u32) -> Result<(), StoreError> {
+fn still_ours(tx: &Tx<'_>, end: &End) -> Result<(), StoreError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM jobs WHERE seq = ?1 AND attempts = ?2 AND state = 1)";
-    let ours: bool = tx.sql(sql)?.query_row(params![row, fence], |row| row.get(0))?;
+    let ours: bool = tx.sql(sql)?.query_row(params![end.row, end.fence], |row| row.get(0))?;
     if ours { Ok(()) } else { Err(StoreError::LeaseLost) }
 }
 
-fn update(tx: &Tx<'_>, fence: u32, end: &End, to: JobState, change: &Change<'_>) -> Result<(), StoreError> {
-    let settlement = &end.settlement;
+fn update(tx: &Tx<'_>, end: &End, to: JobState, change: &Change<'_>) -> Result<(), StoreError> {
     let updated = tx
         .sql(
             "UPDATE jobs SET state = ?3, lane = CASE WHEN ?18 THEN 5 ELSE severity END, wake_at = ?4,
@@ -126,7 +139,7 @@ fn update(tx: &Tx<'_>, fence: u32, end: &End, to: JobState, change: &Change<'_>)
         )?
         .execute(params![
             end.row,
-            fence,
+            end.fence,
             change.state,
             change.wake_at,
             change.failed,
@@ -135,15 +148,15 @@ fn update(tx: &Tx<'_>, fence: u32, end: &End, to: JobState, change: &Change<'_>)
             change.dead_reason,
             change.outcome,
             tx.next_record(),
-            settlement.revocation.is_some(),
-            settlement.attempt.message,
+            end.said_yes,
+            end.message,
             (to == JobState::Held).then_some(tx.steady),
             to.is_final().then_some(tx.now.as_microsecond()),
-            settlement.answer_unknown,
+            end.answer_unknown,
             end.is_nobody(),
             end.proof,
-            settlement.proving,
-            end.account(),
+            end.proving,
+            end.account,
         ])?;
     if updated == 1 { Ok(()) } else { Err(StoreError::LeaseLost) }
 }

@@ -142,7 +142,7 @@ impl World {
     async fn hold(&self, reason: HoldReason) {
         for claim in self.claim().await {
             let settlement = settlement(&claim, reason, self.clock.as_ref());
-            self.store.settle(&claim, settlement).await.expect("settled");
+            self.store.settle(&claim, &settlement).await.expect("settled");
         }
         assert_eq!(self.store.backlog().await.expect("counted").held, [(okta(), reason, 1)]);
     }

@@ -110,7 +110,7 @@ async fn a_done_job_that_sent_nothing_stands_for_nothing(bench: Bench) {
     bench.job("a", okta("ana@example.com")).await;
     let claim = bench.claim_one("okta").await;
     let dry = Settlement { account: Some(account("00u1")), ..settlement(&claim, Next::Done(Outcome::DryRun)) };
-    bench.jobs().settle(&claim, dry).await.expect("settled");
+    bench.jobs().settle(&claim, &dry).await.expect("settled");
     bench.admit(&Mail::new("e").alert("a", [okta_id("00u1")])).await;
     let claim = bench.claim_one("okta").await;
     assert_eq!(bench.bind(&claim, "00u1").await, Bound::Proceed, "a dry run was taken for a revocation");
@@ -149,7 +149,7 @@ async fn nothing_merges_into_a_job_that_was_given_another_account(bench: Bench) 
     let job = bench.job("a", okta("ana@example.com")).await;
     let claim = bench.claim_one("okta").await;
     let held = Settlement { account: Some(account("00u1")), ..settlement(&claim, Next::Held(HoldReason::Approval)) };
-    bench.jobs().settle(&claim, held).await.expect("settled");
+    bench.jobs().settle(&claim, &held).await.expect("settled");
     bench.ops().approve(job, operator(), Some("00u2".to_owned()), String::new()).await.expect("approved");
     bench.job("b", okta_id("00u1").severity(Severity::Critical)).await;
     let claim = bench.claim_one("okta").await;
@@ -184,7 +184,7 @@ async fn a_call_in_flight_is_found_behind_any_number_of_finished_jobs(bench: Ben
     bench.admit(&Mail::new("d").alert("d", (0..1001).map(|number| okta(&format!("p{number}@x"))))).await;
     for claim in bench.claim("okta", 2000).await {
         let end = Settlement { account: Some(account("00u1")), ..settlement(&claim, Next::Done(Outcome::Confirmed)) };
-        bench.jobs().settle(&claim, end).await.expect("settled");
+        bench.jobs().settle(&claim, &end).await.expect("settled");
     }
     bench.job("e", okta_id("00u1")).await;
     let claim = bench.claim_one("okta").await;

@@ -263,7 +263,7 @@ async fn a_requeued_job_shows_no_result_of_its_former_life(bench: Bench) {
     let claim = bench.claim_one("okta").await;
     let revocation = Revocation::new(Outcome::Confirmed, Some(3), &[]);
     let end = Settlement { revocation: Some(revocation), ..settlement(&claim, Next::Done(Outcome::Confirmed)) };
-    bench.jobs().settle(&claim, end).await.expect("settled");
+    bench.jobs().settle(&claim, &end).await.expect("settled");
     bench.ops().requeue(job, operator(), String::new()).await.expect("requeued");
     let claim = bench.claim_one("okta").await;
     bench.settle(&claim, Next::Dead(DeadReason::Refused)).await;

@@ -32,7 +32,7 @@ async fn proving(bench: &Bench, name: &str) -> (sever::domain::JobId, Claim) {
     assert_eq!(bound.expect("bound"), Bound::Proceed);
     let next = Next::Prove { due_at: bench.now() + 2 * SECOND };
     let end = Settlement { revocation: Some(yes()), ..looks_left(&claim, bench, next) };
-    bench.jobs().settle(&claim, end).await.expect("settled");
+    bench.jobs().settle(&claim, &end).await.expect("settled");
     (job, claim)
 }
 
@@ -50,7 +50,7 @@ async fn a_yes_is_proven_by_a_later_look(bench: Bench) {
     let again = Session { id: "c".to_owned(), ip: Some("203.0.113.9".to_owned()), ..Session::default() };
     let seen = Revocation { outcome: Outcome::Verified, signed_in_again: vec![again.clone()], ..yes() };
     let end = Settlement { revocation: Some(seen), ..settlement(&claim, Next::Done(Outcome::Verified)) };
-    bench.jobs().settle(&claim, end).await.expect("settled");
+    bench.jobs().settle(&claim, &end).await.expect("settled");
     let view = bench.view(job).await;
     assert_eq!((view.state, view.outcome), (JobState::Done, Some(Outcome::Verified)));
     assert_eq!((view.signed_in_again, view.survives), (vec![again], vec!["tokens".to_owned()]));
@@ -64,7 +64,7 @@ async fn whatever_delays_a_look_leaves_it_a_look(bench: Bench) {
         bench.advance(3 * SECOND);
         let claim = bench.claim_one("okta").await;
         assert!(claim.proving, "{delay:?}");
-        bench.jobs().settle(&claim, looks_left(&claim, &bench, delay)).await.expect("settled");
+        bench.jobs().settle(&claim, &looks_left(&claim, &bench, delay)).await.expect("settled");
         assert_eq!(bench.view(job).await.state, JobState::Proving, "{delay:?}");
     }
     bench.jobs().open_gate(&"okta".parse().expect("a name"), HoldReason::Credential).await.expect("opened");
@@ -82,7 +82,7 @@ async fn a_yes_that_is_not_believed_calls_again(bench: Bench) {
     let claim = bench.claim_one("okta").await;
     let next = Next::Retry { due_at: bench.now(), failed: true };
     let end = Settlement { proving: false, ..looks_left(&claim, &bench, next) };
-    bench.jobs().settle(&claim, end).await.expect("settled");
+    bench.jobs().settle(&claim, &end).await.expect("settled");
     assert_eq!(bench.view(job).await.state, JobState::Queued);
     let claim = bench.claim_one("okta").await;
     assert!(!claim.proving && claim.proof.is_some_and(|proof| proof.calls == 1));
@@ -109,7 +109,7 @@ async fn another_alert_forgets_what_an_earlier_call_had_to_end(bench: Bench) {
     let claim = bench.claim_one("okta").await;
     let next = Next::Retry { due_at: bench.now() + SECOND, failed: true };
     let end = Settlement { proving: false, ..looks_left(&claim, &bench, next) };
-    bench.jobs().settle(&claim, end).await.expect("settled");
+    bench.jobs().settle(&claim, &end).await.expect("settled");
     let absorbed = bench.job("a later alert", okta("ana@x")).await;
     assert_eq!(absorbed, job);
     bench.advance(SECOND);

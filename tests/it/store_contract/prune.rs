@@ -116,7 +116,7 @@ async fn the_number_of_what_was_pruned_means_nothing_else(bench: Bench) {
     assert!(bench.ops().job(stale_job).await.expect("an answer").is_none());
     let job = bench.job("b", okta("ben@example.com")).await;
     bench.claim_one("okta").await;
-    let late = bench.jobs().settle(&stale, settlement(&stale, Next::Done(Outcome::Confirmed))).await;
+    let late = bench.jobs().settle(&stale, &settlement(&stale, Next::Done(Outcome::Confirmed))).await;
     assert!(late.is_err(), "a claim of long ago ended somebody else's job");
     assert_eq!(bench.state(job).await, JobState::Leased);
 }

@@ -12,13 +12,13 @@ async fn a_stale_end_changes_nothing(bench: Bench) {
     let current = bench.claim_one("okta").await;
     let (before, rows) = (bench.ops().job(job).await.expect("an answer"), bench.audit().await.len());
     let end = settlement(&stale, Next::Done(Outcome::Confirmed));
-    assert!(matches!(bench.jobs().settle(&stale, end.clone()).await, Err(StoreError::LeaseLost)));
+    assert!(matches!(bench.jobs().settle(&stale, &end).await, Err(StoreError::LeaseLost)));
     assert!(matches!(bench.jobs().bind(&stale, &account("00u1"), None).await, Err(StoreError::LeaseLost)));
     assert_eq!(bench.ops().job(job).await.expect("an answer"), before);
     assert_eq!(bench.audit().await.len(), rows);
     bench.settle(&current, Next::Done(Outcome::Confirmed)).await;
     for late in [&stale, &current] {
-        let again = bench.jobs().settle(late, settlement(late, Next::Dead(DeadReason::Refused))).await;
+        let again = bench.jobs().settle(late, &settlement(late, Next::Dead(DeadReason::Refused))).await;
         assert!(matches!(again, Err(StoreError::LeaseLost)), "settled twice");
     }
     assert_eq!(bench.state(job).await, JobState::Done);
@@ -88,7 +88,7 @@ async fn the_result_and_the_attempts_are_kept(bench: Bench) {
         account: Some(account("00u1")),
         ..settlement(&claim, Next::Done(Outcome::Confirmed))
     };
-    bench.jobs().settle(&claim, end).await.expect("settled");
+    bench.jobs().settle(&claim, &end).await.expect("settled");
     let detail = bench.ops().job(job).await.expect("an answer").expect("the job");
     assert_eq!((detail.job.sessions_ended, detail.job.account_id.as_deref()), (Some(3), Some("00u1")));
     assert_eq!(detail.job.survives, ["tokens"]);
@@ -122,7 +122,7 @@ async fn a_call_without_an_answer_survives_a_crash(mut bench: Bench) {
     assert_eq!((claim.job, claim.attempt, claim.call_open), (job, 2, true));
     let cut_off = Settlement { answer_unknown: true, ..settlement(&claim, Next::Release) };
     bench.bind(&claim, "00u1").await;
-    bench.jobs().settle(&claim, cut_off).await.expect("settled");
+    bench.jobs().settle(&claim, &cut_off).await.expect("settled");
     bench.reopen();
     let claim = bench.claim_one("okta").await;
     assert!(claim.call_open);
@@ -136,7 +136,7 @@ async fn a_call_without_an_answer_is_not_forgotten_by_an_attempt_that_made_none(
     bench.bind(&claim, "00u1").await;
     let unknown = Next::Retry { due_at: bench.now(), failed: true };
     let end = Settlement { answer_unknown: true, ..settlement(&claim, unknown) };
-    bench.jobs().settle(&claim, end).await.expect("settled");
+    bench.jobs().settle(&claim, &end).await.expect("settled");
     let claim = bench.claim_one("okta").await;
     bench.settle(&claim, Next::Release).await;
     let claim = bench.claim_one("okta").await;

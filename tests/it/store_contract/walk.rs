@@ -115,7 +115,7 @@ impl Walk {
             6 => Next::LookAgain { due_at, absent: Absence::Account },
             _ => Next::Release,
         };
-        if self.bench.jobs().settle(&claim, settlement(&claim, next)).await.is_ok() {
+        if self.bench.jobs().settle(&claim, &settlement(&claim, next)).await.is_ok() {
             self.calling.remove(&claim.job);
         }
     }

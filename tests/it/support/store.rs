@@ -164,7 +164,7 @@ impl Bench {
     }
 
     pub(crate) async fn settle(&self, claim: &Claim, next: Next) {
-        self.jobs().settle(claim, settlement(claim, next)).await.expect("settled");
+        self.jobs().settle(claim, &settlement(claim, next)).await.expect("settled");
     }
 
     pub(crate) async fn view(&self, job: JobId) -> JobView {
