@@ -1,5 +1,6 @@
 //! Due jobs to workers, under leases.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -40,10 +41,12 @@ const LEASED: u8 = 6;
 /// How much longer than a critical job a look waits for its turn.
 const PATIENCE_OF_LOOKS: Duration = Duration::from_secs(120);
 
-/// Each lane of what waits, with how much longer than a critical job its jobs wait.
-fn lanes() -> impl Iterator<Item = (u8, Duration)> + Clone {
-    let severities = Severity::ALL.iter().map(|severity| (severity.rank(), patience(*severity)));
-    severities.chain([(LOOKS, PATIENCE_OF_LOOKS)])
+fn patience_of(lane: u8) -> Duration {
+    match Severity::from_rank(lane) {
+        Some(severity) => patience(severity),
+        None if lane == LOOKS => PATIENCE_OF_LOOKS,
+        None => Duration::ZERO,
+    }
 }
 
 /// Leases what is due. Costs a few seeks, whatever the backlog.
@@ -52,9 +55,7 @@ pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Vec<Claim
     if is_gated(tx, provider)? {
         return Ok(Vec::new());
     }
-    let mut rows = lost_leases(tx, provider, request.limit)?;
-    let room = request.limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
-    rows.extend(due_jobs(tx, provider, room)?);
+    let rows = next_in_turn(tx, provider, request.limit)?;
     let mut found = rows.iter().map(|row| read(tx, *row, request)).collect::<Result<Vec<_>, _>>()?;
     let oldest = found.iter().map(|(_, claim)| claim.created_at).min();
     let Some(oldest) = oldest else { return Ok(Vec::new()) };
@@ -76,29 +77,37 @@ fn is_gated(tx: &Tx<'_>, provider: &str) -> Result<bool, StoreError> {
     Ok(tx.sql(sql)?.query_row([provider], |row| row.get(0))?)
 }
 
-/// These go before everything that waits: a call of theirs may be open.
-fn lost_leases(tx: &Tx<'_>, provider: &str, limit: u32) -> Result<Vec<i64>, StoreError> {
-    let lost = in_lane(tx, provider, LEASED, limit)?;
-    Ok(lost.into_iter().map(|(_, row)| row).collect())
-}
-
-fn due_jobs(tx: &Tx<'_>, provider: &str, limit: u32) -> Result<Vec<i64>, StoreError> {
-    let mut heads = Vec::new();
-    for (lane, patience) in lanes() {
-        let head = in_lane(tx, provider, lane, limit)?;
-        heads.extend(head.into_iter().map(|(due_at, row)| (due_at.saturating_add(micros(patience)), row)));
-    }
-    heads.sort_unstable();
+/// Jobs whose time has come, the first in turn first. Lost leases go before everything that waits, for a call of theirs
+/// may be open.
+fn next_in_turn(tx: &Tx<'_>, provider: &str, limit: u32) -> Result<Vec<i64>, StoreError> {
+    let mut heads = heads_of_lanes(tx, provider, limit)?;
+    heads.sort_by_key(|(lane, woke_at, row)| {
+        (*lane != LEASED, woke_at.saturating_add(micros(patience_of(*lane))), *row)
+    });
     heads.truncate(limit as usize);
-    Ok(heads.into_iter().map(|(_, row)| row).collect())
+    Ok(heads.into_iter().map(|(.., row)| row).collect())
 }
 
-/// The first jobs of a lane whose time has come, with that time.
-fn in_lane(tx: &Tx<'_>, provider: &str, lane: u8, limit: u32) -> Result<Vec<(i64, i64)>, StoreError> {
+/// The first jobs of each lane: the lane, the time and the row. One statement, for most lanes are empty.
+fn heads_of_lanes(tx: &Tx<'_>, provider: &str, limit: u32) -> Result<Vec<(u8, i64, i64)>, StoreError> {
     let mut statement = tx.sql(
-        "SELECT wake_at, seq FROM jobs WHERE provider = ?1 AND lane = ?2 AND wake_at <= ?3 ORDER BY wake_at LIMIT ?4",
+        "SELECT * FROM (SELECT lane, wake_at, seq FROM jobs
+           WHERE provider = ?1 AND lane = 0 AND wake_at <= ?2 ORDER BY wake_at LIMIT ?3)
+         UNION ALL SELECT * FROM (SELECT lane, wake_at, seq FROM jobs
+           WHERE provider = ?1 AND lane = 1 AND wake_at <= ?2 ORDER BY wake_at LIMIT ?3)
+         UNION ALL SELECT * FROM (SELECT lane, wake_at, seq FROM jobs
+           WHERE provider = ?1 AND lane = 2 AND wake_at <= ?2 ORDER BY wake_at LIMIT ?3)
+         UNION ALL SELECT * FROM (SELECT lane, wake_at, seq FROM jobs
+           WHERE provider = ?1 AND lane = 3 AND wake_at <= ?2 ORDER BY wake_at LIMIT ?3)
+         UNION ALL SELECT * FROM (SELECT lane, wake_at, seq FROM jobs
+           WHERE provider = ?1 AND lane = 4 AND wake_at <= ?2 ORDER BY wake_at LIMIT ?3)
+         UNION ALL SELECT * FROM (SELECT lane, wake_at, seq FROM jobs
+           WHERE provider = ?1 AND lane = 5 AND wake_at <= ?2 ORDER BY wake_at LIMIT ?3)
+         UNION ALL SELECT * FROM (SELECT lane, wake_at, seq FROM jobs
+           WHERE provider = ?1 AND lane = 6 AND wake_at <= ?2 ORDER BY wake_at LIMIT ?3)",
     )?;
-    let rows = statement.query_map(params![provider, lane, tx.steady, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let rows = statement.query_map(params![provider, tx.steady, limit], read)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -186,24 +195,19 @@ pub(super) fn renew(tx: &mut Tx<'_>, claims: &[(i64, u32)], lease: Duration) -> 
 
 /// A store of one process has no leases but those of a process that is gone: they end now, not when they run out.
 pub(super) fn end_all_leases(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
-    wake_early(connection, [LEASED].into_iter(), now, now)
+    wake_early(connection, LEASED..=LEASED, now, now)
 }
 
 /// While a process runs, due times never jump. One that lies further off than any wait we plan by default was stored
 /// before the wall clock was set back between two runs: it is due now, which costs one attempt at most.
 pub(super) fn mend_due_times(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
-    wake_early(
-        connection,
-        lanes().map(|(lane, _)| lane),
-        now,
-        now.saturating_add(LONGEST_WAIT).unwrap_or(Timestamp::MAX),
-    )
+    wake_early(connection, 0..=LOOKS, now, now.saturating_add(LONGEST_WAIT).unwrap_or(Timestamp::MAX))
 }
 
 /// Lets what would wake after `latest` wake now.
 fn wake_early(
     connection: &Connection,
-    lanes: impl Iterator<Item = u8> + Clone,
+    lanes: RangeInclusive<u8>,
     now: Timestamp,
     latest: Timestamp,
 ) -> rusqlite::Result<usize> {
