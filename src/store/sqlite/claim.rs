@@ -73,7 +73,9 @@ pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Vec<Claim
 }
 
 fn is_gated(tx: &Tx<'_>, provider: &str) -> Result<bool, StoreError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM gates WHERE opened_at IS NULL AND provider IN (?1, ''))";
+    // For a list of names SQLite makes a table.
+    let sql = "SELECT EXISTS (SELECT 1 FROM gates WHERE opened_at IS NULL AND provider = ?1)
+               OR EXISTS (SELECT 1 FROM gates WHERE opened_at IS NULL AND provider = '')";
     Ok(tx.sql(sql)?.query_row([provider], |row| row.get(0))?)
 }
 

@@ -13,7 +13,9 @@ impl Closures {
     pub(super) fn since(tx: &Tx<'_>, provider: &str, since: i64) -> Result<Self, StoreError> {
         let mut statement = tx.sql(
             "SELECT closed_at, coalesce(opened_at, ?3) FROM gates
-             WHERE provider IN (?1, '') AND (opened_at IS NULL OR opened_at > ?2)",
+             WHERE provider = ?1 AND (opened_at IS NULL OR opened_at > ?2)
+             UNION ALL SELECT closed_at, coalesce(opened_at, ?3) FROM gates
+             WHERE provider = '' AND (opened_at IS NULL OR opened_at > ?2)",
         )?;
         let rows = statement.query_map(params![provider, since, tx.steady], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let mut spans: Vec<(i64, i64)> = rows.collect::<Result<_, _>>()?;

@@ -98,9 +98,9 @@ struct Queued {
 fn queued_for(tx: &Tx<'_>, job: &NewJob) -> Result<Option<Queued>, StoreError> {
     let found = tx
         .sql(
-            "SELECT seq, id, request, rules, severity FROM jobs
-             WHERE seq IN (SELECT seq FROM jobs WHERE subject_key = ?1 ORDER BY seq DESC LIMIT 50)
-             AND state = 0 AND provider = ?2 AND dry_run = ?3 AND chosen_id IS NULL AND approved = 0 LIMIT 1",
+            "SELECT jobs.seq, id, request, rules, severity
+             FROM (SELECT seq FROM jobs WHERE subject_key = ?1 ORDER BY seq DESC LIMIT 50) AS latest
+             JOIN jobs ON jobs.seq = latest.seq WHERE state = 0 AND provider = ?2 AND dry_run = ?3 AND chosen_id IS NULL AND approved = 0 LIMIT 1",
         )?
         .query_row(params![person_key(job), job.provider.as_str(), job.dry_run], |row| {
             Ok(Queued {
