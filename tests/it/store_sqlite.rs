@@ -114,6 +114,21 @@ async fn what_was_acknowledged_is_in_the_file_and_its_log_at_every_moment() {
 }
 
 #[tokio::test]
+async fn the_log_starts_over_while_the_store_is_in_use() {
+    let backend = SqliteBackend::new();
+    let bench = bench_at(&backend.path());
+    let log = format!("{}-wal", backend.path().display());
+    // 80 MB in all.
+    for number in 0..400 {
+        let name = number.to_string();
+        bench.admit(&Mail::new(&name).body(&[b'x'; 200_000]).alert(&name, [okta(&format!("p{number}@x"))])).await;
+    }
+    let size = std::fs::metadata(&log).expect("a log").len();
+    assert!(size < 60_000_000, "the log has grown to {size} bytes");
+    assert_eq!(first_break(&bench.audit().await), None);
+}
+
+#[tokio::test]
 async fn a_row_that_was_changed_behind_our_back_is_found() {
     let backend = SqliteBackend::new();
     let bench = bench_at(&backend.path());

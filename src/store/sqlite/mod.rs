@@ -5,6 +5,7 @@
 
 mod admit;
 mod bind;
+mod checkpoint;
 mod claim;
 mod closures;
 mod codec;
@@ -30,6 +31,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Notify;
 
 use super::*;
+use checkpoint::Checkpoints;
 use tx::Tx;
 use writer::{When, Writer};
 
@@ -66,7 +68,8 @@ impl SqliteStore {
         }
         let readers = Readers::open(path)?;
         let due = Arc::new(Notify::new());
-        let writer = Writer::start(connection, Arc::clone(&clock), metrics, Arc::clone(&due))?;
+        let checkpoints = Some(Checkpoints::start(path)?);
+        let writer = Writer::start(connection, checkpoints, Arc::clone(&clock), metrics, Arc::clone(&due))?;
         Ok(Self { writer, readers, due, clock, cap: QuarantineCap::default(), _lock: lock })
     }
 
@@ -138,8 +141,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     // A commit is on disk when it returns; NORMAL could lose the last ones at power loss.
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", "off")?;
-    // Checkpoints make the slowest commits: fewer, larger ones (40 MB of log).
-    connection.pragma_update(None, "wal_autocheckpoint", 10_000)?;
+    // Only where the thread beside cannot keep up (200 MB of log): see checkpoint.rs.
+    connection.pragma_update(None, "wal_autocheckpoint", 50_000)?;
     // KiB of page cache: the upper levels of every index of a million jobs.
     connection.pragma_update(None, "cache_size", -16_000)?;
     // Plans depend on the SQL alone. Otherwise SQLite plans some statements anew whenever a parameter changes.

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::{Notify, oneshot};
 
+use super::checkpoint::Checkpoints;
 use super::tx::{Chain, Leases, Tx};
 use crate::clock::Clock;
 use crate::store::StoreError;
@@ -89,13 +90,14 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn start(
         connection: Connection,
+        checkpoints: Option<Checkpoints>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         due: Arc<Notify>,
     ) -> anyhow::Result<Self> {
         let chain = Chain::resume(&connection)?;
         let (queue, changes) = sync_channel(QUEUE);
-        let run = Loop { connection, clock, metrics, due, chain, leases: Leases::default() };
+        let run = Loop { connection, checkpoints, clock, metrics, due, chain, leases: Leases::default() };
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || run.run(&changes))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
@@ -127,6 +129,8 @@ impl Drop for Writer {
 
 struct Loop {
     connection: Connection,
+    /// `None`: in memory, without a log.
+    checkpoints: Option<Checkpoints>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     due: Arc<Notify>,
@@ -149,7 +153,11 @@ impl Loop {
                 tracing::error!(error = %error, changes = batch.len(), "a commit failed; nothing of it was kept");
             }
             batch.drain(..).for_each(|change| change.answer(failed.as_ref()));
+            if let Some(checkpoints) = &mut self.checkpoints {
+                checkpoints.committed(&self.connection);
+            }
         }
+        drop(self.checkpoints.take());
         // What a crash would leave to the next start is done here: the file stands alone after an orderly end.
         let _ = self.connection.pragma_update(None, "wal_checkpoint", "truncate");
     }
@@ -234,7 +242,7 @@ mod tests {
         let mut connection = Connection::open_in_memory().expect("a database");
         super::super::schema::migrate(&mut connection).expect("a schema");
         let (clock, metrics) = (Arc::new(SystemClock::new()), Arc::new(Metrics::new()));
-        Writer::start(connection, clock, metrics, Arc::new(Notify::new())).expect("a writer")
+        Writer::start(connection, None, clock, metrics, Arc::new(Notify::new())).expect("a writer")
     }
 
     fn gate(name: &'static str, fails: bool) -> impl FnMut(&mut Tx<'_>) -> Result<(), StoreError> + Send {
