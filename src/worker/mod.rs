@@ -1,7 +1,9 @@
 //! Takes due jobs and drives each to a recorded result.
 //!
-//! A permit is taken before a job is claimed, so that nothing is leased that cannot be worked on. What happens between
-//! claim and settlement happens outside any transaction. A provider has its own permits: a sick one delays only itself.
+//! A permit is taken before a job is claimed, so that little is leased that cannot be worked on at once: a few jobs, a
+//! quarter of those that may call, wait for their turn in memory, and not for a commit once it is theirs. What happens
+//! between claim and settlement happens outside any transaction. A provider has its own permits: a sick one delays only
+//! itself.
 
 mod attempt;
 mod lease;
@@ -126,7 +128,7 @@ impl Worker {
             if station.provider.wait().is_some() || seats.is_resting(self.0.clock.steady()) {
                 continue;
             }
-            let taken = seats.take(station.concurrency);
+            let taken = seats.take();
             if taken.is_empty() {
                 continue;
             }
@@ -190,26 +192,32 @@ fn panicked(station: &Station, claim: &Claim, now: Timestamp) -> Ending {
 
 /// Room for attempts at one provider.
 struct Seats {
-    calls: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+    starts: Arc<Semaphore>,
     jobs: Arc<Semaphore>,
     /// Until when nothing is claimed, in microseconds of the steady clock.
     rest_until: AtomicI64,
 }
 
-/// A job's place. The part that lets it call goes back once the provider has done what it was asked, so that the next
+/// A job's place. The part that lets it start goes back once the provider has done what it was asked, so that the next
 /// job is claimed in the commit that writes this one down, and not only in the one after.
 struct Seat {
-    call: OwnedSemaphorePermit,
+    turns: Arc<Semaphore>,
+    start: OwnedSemaphorePermit,
     job: OwnedSemaphorePermit,
 }
 
 impl Seats {
-    /// As many jobs as may call may wait besides for being written down: a store that fails stops the calls.
+    /// Only as many as `concurrency` have their turn at once. A quarter more are claimed, so that one is there when
+    /// another's turn ends; and as many as may start may wait besides for being written down: a store that fails stops
+    /// the calls.
     fn new(concurrency: usize) -> Self {
-        let jobs = concurrency.saturating_mul(2).min(Semaphore::MAX_PERMITS);
+        let turns = concurrency.min(Semaphore::MAX_PERMITS / 4);
+        let starts = turns + turns / 4;
         Self {
-            calls: Arc::new(Semaphore::new(concurrency)),
-            jobs: Arc::new(Semaphore::new(jobs)),
+            turns: Arc::new(Semaphore::new(turns)),
+            starts: Arc::new(Semaphore::new(starts)),
+            jobs: Arc::new(Semaphore::new(2 * starts)),
             rest_until: AtomicI64::new(0),
         }
     }
@@ -224,13 +232,13 @@ impl Seats {
         self.rest_until.store((now + REST).as_microsecond(), Ordering::Relaxed);
     }
 
-    fn take(&self, most: usize) -> Vec<Seat> {
+    fn take(&self) -> Vec<Seat> {
         let seat = || {
             let job = Arc::clone(&self.jobs).try_acquire_owned().ok()?;
-            let call = Arc::clone(&self.calls).try_acquire_owned().ok()?;
-            Some(Seat { call, job })
+            let start = Arc::clone(&self.starts).try_acquire_owned().ok()?;
+            Some(Seat { turns: Arc::clone(&self.turns), start, job })
         };
-        std::iter::from_fn(seat).take(most).collect()
+        std::iter::from_fn(seat).collect()
     }
 }
 
@@ -238,13 +246,14 @@ impl Shared {
     /// One claim from start to settlement. The seat goes back however this ends.
     async fn work(&self, station: &Station, claim: Claim, seat: Seat) {
         let lease = self.leases.hold(&claim);
+        let Seat { turns, start, job } = seat;
+        let turn = turns.acquire().await;
         let (started_at, started) = (self.clock.now(), self.clock.steady());
-        let Seat { call, job } = seat;
         // A bug that strikes one job must not make it wait out its lease again and again, for ever.
         let attempt = AssertUnwindSafe(self.attempt(station, &claim, &lease)).catch_unwind();
         let end = attempt.await.unwrap_or_else(|_| Some(panicked(station, &claim, self.clock.steady())));
         // After a failure nothing new begins before it is written down: it may close the gate.
-        let call = Some(call).filter(|_| !end.as_ref().is_some_and(Ending::went_well));
+        let turn = Some((start, turn)).filter(|_| !end.as_ref().is_some_and(Ending::went_well));
         if let Some((_, seats)) =
             self.stations.get(&claim.provider).filter(|_| end.as_ref().is_some_and(Ending::was_held_back))
         {
@@ -256,7 +265,7 @@ impl Shared {
             self.settle(&claim, end.at(&claim, started_at, took)).await;
         }
         self.leases.let_go(&claim);
-        drop((call, job));
+        drop((turn, job));
         self.freed.notify_one();
     }
 

@@ -36,3 +36,4 @@ mod verify_settings;
 mod verify_sns;
 mod verify_vectors;
 mod webhook;
+mod worker_turns;
