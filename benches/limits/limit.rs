@@ -124,7 +124,7 @@ fn write(file: &Path, rows: &Rows, taken: &Receiver<Queued>) {
     let _ = connection.pragma_update(None, "wal_checkpoint", "truncate");
 }
 
-/// With the settings of the service's store.
+/// With the settings of the service's store, but that it moves its log itself.
 fn open(file: &Path, rows: &Rows) -> Connection {
     let connection = Connection::open(file).expect("a file");
     connection.pragma_update(None, "journal_mode", "wal").expect("set");
