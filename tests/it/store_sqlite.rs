@@ -215,7 +215,7 @@ async fn on_a_full_disk() {
     }
     assert_eq!(bench.all_jobs().await.len(), stored);
     let undone = bench.claim_unsettled("okta", 1).await;
-    assert!(matches!(bench.jobs().renew(Vec::new(), LEASE).await, Ok(_)), "a change of nothing needs no room");
+    assert!(bench.jobs().renew(Vec::new(), LEASE).await.is_ok(), "a change of nothing needs no room");
     limit_files("unlimited");
     bench.admit(&mail(stored)).await;
     let claims = bench.claim("okta", 1000).await;
