@@ -150,10 +150,7 @@ impl Worker {
         claims
             .into_iter()
             .filter_map(|claim| Some((claim, seats.pop()?)))
-            .map(|(claim, seat)| {
-                let (shared, station) = (Arc::clone(&self.0), station.clone());
-                self.0.lifecycle.spawn(async move { shared.work(&station, claim, seat).await })
-            })
+            .map(|(claim, seat)| self.0.lifecycle.spawn(Arc::clone(&self.0).work(station.clone(), claim, seat)))
             .collect()
     }
 
@@ -244,14 +241,14 @@ impl Seats {
 
 impl Shared {
     /// One claim from start to settlement. The seat goes back however this ends.
-    async fn work(&self, station: &Station, claim: Claim, seat: Seat) {
+    async fn work(self: Arc<Self>, station: Station, claim: Claim, seat: Seat) {
         let lease = self.leases.hold(&claim);
         let Seat { turns, start, job } = seat;
         let turn = turns.acquire().await;
         let (started_at, started) = (self.clock.now(), self.clock.steady());
         // A bug that strikes one job must not make it wait out its lease again and again, for ever.
-        let attempt = AssertUnwindSafe(self.attempt(station, &claim, &lease)).catch_unwind();
-        let end = attempt.await.unwrap_or_else(|_| Some(panicked(station, &claim, self.clock.steady())));
+        let end = AssertUnwindSafe(self.attempt(&station, &claim, &lease)).catch_unwind().await;
+        let end = end.unwrap_or_else(|_| Some(panicked(&station, &claim, self.clock.steady())));
         // After a failure nothing new begins before it is written down: it may close the gate.
         let turn = Some((start, turn)).filter(|_| !end.as_ref().is_some_and(Ending::went_well));
         if let Some((_, seats)) =
