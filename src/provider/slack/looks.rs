@@ -298,6 +298,18 @@ fn is_stale_cursor(error: &ProviderError) -> bool {
     error.report().code.as_deref() == Some("invalid_cursor")
 }
 
+/// What is wrong with the parameters of a listing.
+pub(super) fn check_list(query: &ListQuery) -> Result<(), String> {
+    if query.limit.is_some_and(|limit| !(1..=LARGEST_PAGE).contains(&limit)) {
+        return Err(format!("`limit` is a whole number from 1 to {LARGEST_PAGE}; left out, it is {LARGEST_PAGE}"));
+    }
+    let is_ours = |cursor: &str| cursor.split_once(':').is_some_and(|(team, _)| is_team_id(team));
+    if query.cursor.as_deref().is_some_and(|cursor| !is_ours(cursor)) {
+        return Err("`cursor` is none that a page before gave; begin without one".to_owned());
+    }
+    Ok(())
+}
+
 /// Why given sessions could not be seen.
 pub(super) fn no_place() -> ProviderError {
     ProviderError::Refused(own(
@@ -329,6 +341,22 @@ mod tests {
         ] {
             let raw = RawValue::from_string(raw.to_owned()).expect("JSON");
             assert_eq!(digits(&raw).as_deref(), id, "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_listing_is_asked_for_within_slacks_bounds() {
+        let query = |limit, cursor: Option<&str>| ListQuery {
+            limit,
+            cursor: cursor.map(str::to_owned),
+            ..ListQuery::default()
+        };
+        for fine in [query(None, None), query(Some(1), Some("T0123ABCD:dXNl+cg==")), query(Some(1000), Some("E0A:"))] {
+            assert_eq!(check_list(&fine), Ok(()), "{fine:?}");
+        }
+        for wrong in [query(Some(0), None), query(Some(1001), None), query(None, Some("dXNl")), query(None, Some(":a"))]
+        {
+            assert!(check_list(&wrong).is_err(), "{wrong:?} was taken");
         }
     }
 

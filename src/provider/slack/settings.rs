@@ -10,12 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::Slack;
 use super::api::Api;
 use super::bulk::GATHER;
-use super::looks::is_team_id;
+use super::looks::{check_list, is_team_id};
 use super::quota::{Quota, SESSION_CALLS_A_MINUTE};
 use super::token::{Token, check_token};
 use crate::clock::Clock;
 use crate::domain::{ProviderName, ScopeKind};
-use crate::provider::ListParameter;
 use crate::provider::address::base_url_with_path;
 use crate::provider::hint::Bounds;
 use crate::provider::http::Http;
@@ -25,6 +24,7 @@ use crate::provider::scrub::Scrub;
 use crate::provider::settings::{
     CommonSettings, LimitSettings, Problem, ProofSettings, RetrySettings, default_timeout,
 };
+use crate::provider::{ListParameter, ListQuery};
 use crate::settings::{Duration, Rate, SecretRef};
 
 /// Slack's own hosts, which serve the API under `/api` and web pages elsewhere.
@@ -97,6 +97,10 @@ fn default_url() -> String {
 impl Kind for SlackSettings {
     const SCOPES: &'static [ScopeKind] = &[ScopeKind::All, ScopeKind::Web, ScopeKind::Mobile, ScopeKind::Sessions];
     const LIST_PARAMETERS: &'static [ListParameter] = &[ListParameter::Limit, ListParameter::Cursor];
+
+    fn check_list(query: &ListQuery) -> Result<(), String> {
+        check_list(query)
+    }
 }
 
 impl SlackSettings {
