@@ -86,7 +86,8 @@ impl Default for SubjectDigest {
 pub struct DeliveryLabels {
     /// The source.
     pub source: String,
-    /// `accepted`, `duplicate`, `ignored`, `quarantined`, `refused`, `limited` or `unavailable`.
+    /// `accepted`, `not_kept` (accepted, and the quarantine had no room for the rest), `duplicate`, `ignored`,
+    /// `quarantined`, `challenge`, `refused`, `limited` or `unavailable`.
     pub result: &'static str,
 }
 

@@ -18,6 +18,9 @@ pub(super) fn sheet(receipt: &Receipt) -> Sheet {
     for kept in &receipt.quarantined {
         sheet.line(format_args!("Kept in quarantine: {kept}"));
     }
+    if let Some(reason) = &receipt.not_kept {
+        sheet.line(format_args!("NOT kept for a person: {reason}"));
+    }
     sheet
 }
 

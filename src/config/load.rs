@@ -14,7 +14,7 @@ use crate::policy::{KnownProviders, Policy, PolicySettings};
 use crate::provider::{ProviderSettings, Providers};
 use crate::settings::{ByteSize, SecretRef};
 use crate::store::{Retention, StoreUrl};
-use crate::verify::Verifier;
+use crate::verify::{Verifier, secret_marks};
 use crate::worker::{LEASE, LEASE_MARGIN};
 
 /// The largest body that a source may allow: it is held in memory, once for each request under way.
@@ -117,6 +117,7 @@ impl Builder<'_> {
         for (name, source) in &config.sources {
             match Decoder::new(source.format, source.alert.as_ref()) {
                 Ok(decoder) => {
+                    self.unmapped(name, source.webhook.max_body, &decoder);
                     decoders.insert(name.clone(), decoder);
                 }
                 Err(found) => {
@@ -127,6 +128,15 @@ impl Builder<'_> {
             }
         }
         (decoders.len() == config.sources.len()).then_some(decoders)
+    }
+
+    /// No error: a batch of CloudEvents may be larger than each of its events.
+    fn unmapped(&mut self, name: &SourceName, max_body: ByteSize, decoder: &Decoder) {
+        if decoder.most_bytes().is_some_and(|most| max_body.as_usize() > most) {
+            let message = "a mapping reads at most 1 MiB: a larger body is kept in quarantine, unless it is a batch of \
+                           CloudEvents of which none is larger";
+            self.warn(&format!("sources.{name}.webhook.max_body"), message);
+        }
     }
 
     fn providers(&mut self, config: &Config, clock: &Arc<dyn Clock>) -> Option<Providers> {
@@ -213,12 +223,14 @@ impl Builder<'_> {
 
     /// Whoever knows one source's secret could sign for the other.
     fn shared_secrets(&mut self, config: &Config) {
-        let mut known: HashMap<String, &SourceName> = HashMap::new();
+        let mut known: HashMap<[u8; 32], &SourceName> = HashMap::new();
         for (name, source) in &config.sources {
             for (position, reference) in source.verify.secrets.iter().enumerate() {
                 let Ok(secret) = reference.resolve() else { continue };
-                let Some(other) = known.insert(secret.expose().to_owned(), name) else { continue };
-                if other != name && !may_share(config, name, other) {
+                let others: Vec<_> =
+                    secret_marks(secret.expose()).into_iter().filter_map(|mark| known.insert(mark, name)).collect();
+                if let Some(other) = others.into_iter().find(|other| *other != name && !may_share(config, name, other))
+                {
                     let message = format!(
                         "is also a secret of {other}; give each source its own, or the same `issuer` and scheme"
                     );

@@ -21,7 +21,7 @@ use crate::expression::{
 };
 
 /// The largest body that is mapped, and the most that an expression may give.
-const LARGEST_BODY_BYTES: usize = 1 << 20;
+pub(super) const LARGEST_BODY_BYTES: usize = 1 << 20;
 
 /// What all expressions together may cost for one delivery, in the unit of [`Size::total`]. About half a second, for what
 /// nobody sends by accident: 10,000 elements and twenty fields that read all of each cost a third of it.
@@ -79,6 +79,13 @@ impl Mapping {
         let fields =
             FIELDS.iter().filter_map(|(name, wanted)| compile(name, source(settings, name), inside, wanted)).collect();
         if problems.is_empty() { Ok(Self { each, skip_when, fields }) } else { Err(problems) }
+    }
+
+    /// Whether `occurred_at` comes of the body alone: a repeat is received later, and may have other headers.
+    pub(super) fn dates_alerts(&self) -> bool {
+        let when = self.fields.iter().filter(|field| field.name == "occurred_at").chain(&self.each);
+        let others = ["received_at", "headers", "event"];
+        when.into_iter().all(|field| !others.iter().any(|name| field.checked.names(name)))
     }
 
     /// Reads the alerts of one body. `budget` is what evaluating may still cost.

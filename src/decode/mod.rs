@@ -146,6 +146,24 @@ impl Decoder {
         Decoded::of(elements)
     }
 
+    /// The largest alert or list of alerts that is read, where there is a limit besides the source's.
+    #[must_use]
+    pub fn most_bytes(&self) -> Option<usize> {
+        match &self.0 {
+            Spelling::Sever => None,
+            Spelling::Mapped(_) => Some(mapping::LARGEST_BODY_BYTES),
+        }
+    }
+
+    /// Whether the body itself says when it happened, so that a repeat is as old as what it repeats.
+    #[must_use]
+    pub fn dates_alerts(&self) -> bool {
+        match &self.0 {
+            Spelling::Sever => true,
+            Spelling::Mapped(mapping) => mapping.dates_alerts(),
+        }
+    }
+
     /// Whether a body of this size may take long enough to keep other deliveries waiting.
     #[must_use]
     pub fn is_slow(&self, body_bytes: usize) -> bool {

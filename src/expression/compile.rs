@@ -64,6 +64,12 @@ impl Checked {
         &self.source.source
     }
 
+    /// Whether it looks at the variable of this name.
+    #[must_use]
+    pub fn names(&self, variable: &str) -> bool {
+        self.node.references().has_variable(variable)
+    }
+
     /// What it gives, with the names that `context` knows. [`Work::cost`] comes first.
     pub fn evaluate<'e, 'v>(&'e self, context: &'e Context<'_, 'v>) -> Result<CowVal<'e, 'v>, String> {
         evaluate(&self.node, context)

@@ -80,9 +80,10 @@ impl SourceIntake {
         tokio::task::spawn_blocking(move || decoder.decode(&verified)).await.map_err(|_| Refusal::Unavailable)
     }
 
-    /// Guards outlive twice the time in which a repeat could pass; where no time is signed, they stay for ever.
+    /// Guards outlive twice the time in which a repeat could pass. Where neither a time is signed nor the body says how old
+    /// its alerts are, a repeat always passes, and they stay for ever.
     fn guard_expiry(&self, received_at: Timestamp) -> Option<Timestamp> {
-        let window = self.verifier.window().or(self.max_age)?;
+        let window = self.verifier.window().or(self.max_age.filter(|_| self.decoder.dates_alerts()))?;
         received_at.checked_add(window * 2).ok()
     }
 }
@@ -120,6 +121,7 @@ impl Taken {
     /// The word for metrics.
     fn result(&self) -> &'static str {
         match self {
+            Self::Stored(receipt) if receipt.not_kept.is_some() => "not_kept",
             Self::Stored(receipt) => result_word(receipt.status),
             Self::Answered(_) => "challenge",
         }
@@ -217,7 +219,7 @@ impl Intake {
             Err(VerifyError::Forged(reason)) => return Err(self.limited(Refusal::Forged(reason), peer)),
         };
         if let Some(limit) = &source.limit {
-            limit.take().map_err(|retry_after| Refusal::Limited { retry_after })?;
+            self.charge(limit, &verified, peer).await?;
         }
         if let Some(challenge) = verified.challenge() {
             return self.answer(source, challenge).await;
@@ -226,12 +228,33 @@ impl Intake {
         let decoded = source.decode(&verified).await?;
         let admission = self.plan(source, &verified, decoded)?;
         match self.store.admit(admission).await {
-            Ok(Admitted::New(receipt) | Admitted::Duplicate(receipt)) => Ok(Taken::Stored(receipt)),
+            Ok(Admitted::New(receipt) | Admitted::Duplicate(receipt)) => {
+                if let Some(reason) = &receipt.not_kept {
+                    let message =
+                        "a delivery acts, and what a person should look at was not kept: make room and replay it";
+                    tracing::error!(source.name = %source.name, delivery.id = receipt.delivery_id, reason, "{message}");
+                }
+                Ok(Taken::Stored(receipt))
+            }
             Err(error) => {
                 tracing::error!(source.name = %source.name, error = %error, "a delivery could not be stored");
                 Err(Refusal::Unavailable)
             }
         }
+    }
+
+    /// Anybody who once saw a delivery can send it again, so a repeat counts against the peer and not against the source.
+    async fn charge(&self, limit: &SourceLimit, verified: &Verified, peer: Option<IpAddr>) -> Result<(), Refusal> {
+        let known = self.store.is_known(verified.guard()).await.map_err(|error| {
+            tracing::error!(source.name = %verified.source(), error = %error, "the store could not be asked");
+            Refusal::Unavailable
+        })?;
+        let taken = match (known, peer) {
+            (false, _) => limit.take(),
+            (true, Some(peer)) => self.forged.take(peer),
+            (true, None) => Ok(()),
+        };
+        taken.map_err(|retry_after| Refusal::Limited { retry_after })
     }
 
     async fn answer(&self, source: &SourceIntake, challenge: &Challenge) -> Result<Taken, Refusal> {
@@ -285,13 +308,14 @@ impl Intake {
         })
     }
 
-    /// A delivery of old alerts alone is stale. In a batch an old one is kept for a person, and the others act.
+    /// A delivery of old alerts alone is stale. In a batch an old one is kept for a person, as one that is none is, and the
+    /// others act.
     fn without_old(&self, source: &SourceIntake, mut decoded: Decoded) -> Result<Decoded, Refusal> {
         let Some(max_age) = source.max_age else { return Ok(decoded) };
         let now = self.clock.now();
         let is_old = |found: &Found| now > found.alert.occurred_at.saturating_add(max_age).unwrap_or(Timestamp::MAX);
         let (old, fresh): (Vec<_>, Vec<_>) = std::mem::take(&mut decoded.alerts).into_iter().partition(is_old);
-        if !old.is_empty() && fresh.is_empty() {
+        if !old.is_empty() && fresh.is_empty() && decoded.bad.is_empty() {
             return Err(Refusal::Stale(Reason::TimestampStale));
         }
         let kept = |found: Found| {

@@ -6,6 +6,7 @@ mod order;
 mod peer;
 mod refusal;
 mod settings;
+mod unread;
 mod webhook;
 
 pub use intake::{Intake, SourceIntake, Taken};

@@ -14,12 +14,12 @@ use axum::{Json, Router};
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::sync::Semaphore;
 
 use super::intake::{Intake, SourceIntake, Taken};
 use super::peer::TrustedProxies;
 use super::refusal::{Problem, Refusal};
 use super::settings::{OnUndecodable, PublicUrl};
+use super::unread::{Room, Unread};
 use crate::clock::Clock;
 use crate::domain::{Delivery, HttpRequest, SourceName};
 use crate::lifecycle::Lifecycle;
@@ -42,7 +42,7 @@ struct Webhook {
     limits: WebhookLimits,
     clock: Arc<dyn Clock>,
     lifecycle: Lifecycle,
-    unread: Arc<Semaphore>,
+    unread: Arc<Unread>,
 }
 
 /// Bytes of unfinished bodies in memory, of all senders together; nobody knows yet who they are.
@@ -56,8 +56,7 @@ pub fn router(
     lifecycle: Lifecycle,
     ready: MethodRouter,
 ) -> Router {
-    let unread = Arc::new(Semaphore::new(UNREAD_BODIES));
-    let webhook = Webhook { intake, limits, clock, lifecycle, unread };
+    let webhook = Webhook { intake, limits, clock, lifecycle, unread: Unread::new(UNREAD_BODIES) };
     Router::new()
         .route("/v1/alerts/{source}", any(receive))
         .with_state(webhook)
@@ -78,7 +77,7 @@ async fn receive(
     if parts.method != Method::POST {
         return webhook.other_method(source, &parts, peer);
     }
-    match webhook.read(source, &parts.headers, body).await {
+    match webhook.read(source, &parts.headers, body, peer).await {
         Ok(body) => {
             let Ok(name) = name.parse::<SourceName>() else { return Refusal::UnknownSource.into_response() };
             let request = webhook.limits.request(&parts);
@@ -135,7 +134,13 @@ impl Webhook {
     }
 
     /// The body's exact bytes, within the source's limits. Nothing is read that is not wanted.
-    async fn read(&self, source: &SourceIntake, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
+    async fn read(
+        &self,
+        source: &SourceIntake,
+        headers: &HeaderMap,
+        body: Body,
+        peer: IpAddr,
+    ) -> Result<Bytes, Refusal> {
         if self.lifecycle.is_draining() {
             return Err(Refusal::Unavailable);
         }
@@ -146,27 +151,27 @@ impl Webhook {
         if announced.is_some_and(|length: usize| length > source.max_body) {
             return Err(Refusal::TooLarge);
         }
-        let read = self.collect(Limited::new(body, source.max_body));
+        let read = collect(Limited::new(body, source.max_body), self.unread.room(peer));
         tokio::time::timeout(self.limits.body_timeout, read).await.unwrap_or(Err(Refusal::TooSlow))
     }
+}
 
-    /// Counts what has come so far against [`UNREAD_BODIES`], and gives it back once the body is whole: from then on it is
-    /// judged at once.
-    async fn collect(&self, mut body: Limited<Body>) -> Result<Bytes, Refusal> {
-        let mut held = Vec::new();
-        let mut whole = BytesMut::new();
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|error| unreadable(error.as_ref()))?.into_data() else { continue };
-            // Nearly always the body comes in one piece, which is not copied.
-            if whole.is_empty() && body.is_end_stream() {
-                return Ok(data);
-            }
-            let size = u32::try_from(data.len()).unwrap_or(u32::MAX);
-            held.push(self.unread.try_acquire_many(size).map_err(|_| Refusal::Unavailable)?);
-            whole.extend_from_slice(&data);
+/// The whole body. What has come so far takes up `room`, which is given back once it is whole: from then on it is judged at
+/// once.
+async fn collect(mut body: Limited<Body>, mut room: Room) -> Result<Bytes, Refusal> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|error| unreadable(error.as_ref()))?.into_data() else { continue };
+        // Nearly always the body comes in one piece, which is not copied.
+        if whole.is_empty() && body.is_end_stream() {
+            return Ok(data);
         }
-        Ok(whole.freeze())
+        if !room.grow(data.len()) {
+            return Err(Refusal::Unavailable);
+        }
+        whole.extend_from_slice(&data);
     }
+    Ok(whole.freeze())
 }
 
 fn unreadable(error: &(dyn std::error::Error + 'static)) -> Refusal {

@@ -31,6 +31,9 @@ pub trait JobStore: Send + Sync {
     /// Records a delivery, its alerts and their jobs, all or nothing; a repeat is [`Admitted::Duplicate`].
     async fn admit(&self, admission: Admission) -> Result<Admitted, StoreError>;
 
+    /// Whether a delivery with this guard was recorded, as far as is committed now.
+    async fn is_known(&self, guard: [u8; 32]) -> Result<bool, StoreError>;
+
     /// Leases due jobs of one provider, and those whose lease ran out, raising the attempt number of each.
     /// The most severe go first, and what has waited long goes before what came just now. A crash or a full disk may
     /// undo a claim that was answered; whatever is stored under it later is then refused with
@@ -160,7 +163,8 @@ pub struct Retention {
     pub quarantine: Duration,
 }
 
-/// The most that one source may keep in quarantine. Beyond it, deliveries of that kind are answered 503.
+/// The most that one source may keep in quarantine. Beyond it, deliveries of that kind that have no job are answered 503;
+/// those that have one act, and the receipt, the log and the record say what was not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuarantineCap {
     /// Deliveries.

@@ -47,6 +47,12 @@ impl Admission {
         self.quarantine.is_some() || !self.elements.is_empty()
     }
 
+    /// Whether any of it acts.
+    #[must_use]
+    pub fn has_jobs(&self) -> bool {
+        self.alerts.iter().any(|alert| !alert.jobs.is_empty())
+    }
+
     /// Why it is kept in quarantine.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
@@ -127,6 +133,9 @@ pub struct Receipt {
     /// Elements of it that are no alerts and are kept in quarantine, while the others act.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quarantined: Vec<QuarantinedElement>,
+    /// What a person would have to look at, where the quarantine had no room for it; the jobs act all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_kept: Option<String>,
 }
 
 /// What became of a delivery.

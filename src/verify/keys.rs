@@ -68,6 +68,17 @@ impl KeyText {
     }
 }
 
+/// What `text` gives whoever knows it, as digests: the text itself, and the key that is read from it. Secrets that have one
+/// of them in common are one secret, however they are written.
+pub(super) fn marks(text: &str) -> Vec<[u8; 32]> {
+    let mark = |bytes: &[u8]| Sha256::digest(bytes).into();
+    let public = public_key_bytes(text).filter(|_| is_public(text));
+    // Of an ed25519 key in PEM the last 32 bytes are what whpk_ holds (RFC 8410 section 4).
+    let public = public.and_then(|bytes| bytes.last_chunk::<ED25519_PUBLIC_KEY_LEN>().map(|key| mark(key)));
+    let secret = whsec(text).ok().map(|key| mark(&key));
+    [mark(text.as_bytes())].into_iter().chain(secret).chain(public).collect()
+}
+
 fn is_public(text: &str) -> bool {
     let is_pem = text.starts_with("-----BEGIN") && ["PUBLIC KEY", "CERTIFICATE"].iter().any(|word| text.contains(word));
     is_pem || text.starts_with("whpk_")
@@ -82,11 +93,14 @@ fn whsec(text: &str) -> Result<Zeroizing<Vec<u8>>, &'static str> {
 
 fn public_key(text: &str) -> Result<ParsedPublicKey, &'static str> {
     let wrong = "is not an ed25519 public key: whpk_ and padded base64 of 32 bytes, or PEM";
-    let bytes = match text.strip_prefix("whpk_") {
+    ParsedPublicKey::new(&ED25519, public_key_bytes(text).ok_or(wrong)?).map_err(|_| wrong)
+}
+
+fn public_key_bytes(text: &str) -> Option<Vec<u8>> {
+    match text.strip_prefix("whpk_") {
         Some(coded) => STANDARD.decode(coded).ok().filter(|key| key.len() == ED25519_PUBLIC_KEY_LEN),
         None => Document::from_pem(text).ok().map(|(_, document)| document.as_bytes().to_vec()),
-    };
-    ParsedPublicKey::new(&ED25519, bytes.ok_or(wrong)?).map_err(|_| wrong)
+    }
 }
 
 /// The keys of one source. Any of them may have signed.

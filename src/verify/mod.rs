@@ -174,6 +174,13 @@ impl Verifier {
     }
 }
 
+/// What the text of a secret gives whoever knows it, as digests: secrets that have one in common are one secret, however
+/// they are written (`whsec_X` and `X`, `whpk_` and PEM).
+#[must_use]
+pub fn secret_marks(text: &str) -> Vec<[u8; 32]> {
+    keys::marks(text)
+}
+
 fn refused(reason: Reason) -> VerifyError {
     match reason {
         Reason::CertificateUnavailable => VerifyError::Undecided(reason),

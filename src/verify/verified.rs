@@ -74,8 +74,8 @@ impl Verified {
 
     /// What the guard against repeats remembers.
     ///
-    /// The first 16 bytes stand for the source and the signed id or, where none is signed, all signed bytes. The last
-    /// 16 stand for the body. A match of all 32 is a repeat; a match of the first half alone is a known id with
+    /// The first 16 bytes stand for the source and the signed id or, where none is signed, all signed bytes; with
+    /// `rfc9421` the components that every signature has to cover. The last 16 stand for the body. A match of all 32 is a repeat; a match of the first half alone is a known id with
     /// another body, which is a new delivery worth a warning.
     #[must_use]
     pub fn guard(&self) -> [u8; 32] {

@@ -290,6 +290,7 @@ fn receipt(status: &str, jobs: &[&str]) -> Receipt {
             skipped: Vec::new(),
         }],
         quarantined: Vec::new(),
+        not_kept: None,
     }
 }
 

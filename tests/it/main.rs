@@ -14,6 +14,7 @@ mod pipeline;
 mod policy;
 mod process;
 mod readme;
+mod relations;
 mod sandbox_huawei;
 mod sandbox_mattermost;
 mod sandbox_okta;

@@ -175,6 +175,22 @@ fn lists_of_signatures_are_read_as_their_senders_write_them() {
 }
 
 #[test]
+fn a_list_of_more_signatures_than_a_sender_needs_is_refused() {
+    let example = json!({"scheme": "standard-webhooks", "secrets": secrets()});
+    let of = |others: usize, other: &str| {
+        let mut headers = signed(example.clone(), "msg_1", NOW, b"{}");
+        let list = format!("{}{}", format!("{other} ").repeat(others), headers[2].1.to_str().expect("ASCII"));
+        headers[2].1 = HeaderValue::from_str(&list).expect("a value");
+        verifier(example.clone()).verify(delivery(&headers, b"{}"), at(NOW)).err().map(|error| error.reason())
+    };
+    let ed25519 = format!("v1a,{}==", "A".repeat(86));
+    for other in ["v9,abc", "", &ed25519] {
+        assert_eq!(of(7, other), None, "{other:?}");
+        assert_eq!(of(8, other), Some(Reason::MalformedHeader), "{other:?}");
+    }
+}
+
+#[test]
 fn ids_that_could_move_a_border_are_refused() {
     let example = json!({"scheme": "standard-webhooks", "secrets": secrets()});
     let signer = Signer::new(&settings(example.clone())).expect("a signer");

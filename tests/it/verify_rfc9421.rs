@@ -112,3 +112,32 @@ fn a_right_signature_that_covers_less_is_not_enough() {
     let absent = format!(r#"("@method" "@authority" "@path" "content-digest" "x-absent");created={NOW};keyid="siem""#);
     assert_eq!(reason(&format!("a={absent}"), "a=:AAAA:", NOW), Some(Reason::ComponentMissing));
 }
+
+#[test]
+fn a_list_of_components_that_no_signer_writes_is_not_worked_through() {
+    let of = |others: usize| {
+        let names: String = (0..others).map(|number| format!(" \"x-{number}\"")).collect();
+        let input = format!(r#"a=("@method" "@authority" "@path" "content-digest"{names});created={NOW};keyid="siem""#);
+        reason(&input, "a=:AAAA:", NOW)
+    };
+    assert_eq!(of(60), Some(Reason::ComponentMissing), "64 in all");
+    assert_eq!(of(61), Some(Reason::MalformedHeader));
+}
+
+#[test]
+fn a_delivery_without_one_of_its_two_signatures_is_the_same_delivery() {
+    let parameters = |more: &str| format!(r#"{COVERED};created={NOW};keyid="siem"{more}"#);
+    let (one, other) = (parameters(""), parameters(r#";nonce="n""#));
+    let (mac, other_mac) = (signature("first", &one), signature("second", &other));
+    let guard = |input: &str, signature: &str| {
+        let header = |name: &'static str, value: &str| {
+            (HeaderName::from_static(name), HeaderValue::from_str(value).expect("a value"))
+        };
+        let headers =
+            [header("content-digest", &digest()), header("signature-input", input), header("signature", signature)];
+        verifier(settings()).verify(delivery(&headers, BODY), at(NOW)).expect("authentic").guard()
+    };
+    let both = guard(&format!("a={one}, b={other}"), &format!("a=:{mac}:, b=:{other_mac}:"));
+    assert_eq!(guard(&format!("a={one}"), &format!("a=:{mac}:")), both);
+    assert_eq!(guard(&format!("b={other}"), &format!("b=:{other_mac}:")), both);
+}

@@ -9,7 +9,7 @@ use axum::http::{Request, StatusCode, header};
 use serde_json::{Value, json};
 use sever::clock::Clock;
 use sever::domain::{JobState, SourceName};
-use sever::store::Operations;
+use sever::store::{JobStore, Operations};
 use sever::verify::Signer;
 
 use crate::process::Server;
@@ -189,6 +189,62 @@ async fn an_alert_older_than_max_age_is_stale() {
     alert["occurred_at"] = "2026-11-21T20:59:00Z".into();
     assert_eq!(app.deliver(alert).await.status, StatusCode::UNAUTHORIZED);
     app.deliver(by_email("edr-2", "ana@example.com")).await.assert_accepted();
+}
+
+/// A mapping of elements `{id, at, user}`, for the source of [`CONFIG`].
+const BATCHES: &str = "    alert: {each: payload, id: item.id, kind: '\"session_stolen\"', severity: critical, \
+                       occurred_at: time(item.at), subjects: '[{\"email\": item.user}]'}";
+
+#[tokio::test]
+async fn what_is_bad_beside_an_old_alert_is_kept() {
+    let app = TestApp::with(&with_source(&format!("    max_age: 1h\n{BATCHES}"))).await;
+    let old = json!({"id": "1", "at": "2026-11-21T20:00:00Z", "user": "ana@example.com"});
+    let answer = app.deliver(json!([old, {"id": "2", "at": "2026-11-21T21:59:00Z"}])).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.body);
+    let kept = app.app.store.quarantine(None, 10).await.expect("a list").items;
+    let told = ["element 0: occurred_at is longer ago", "element 1: subjects: No such key: user"];
+    assert!(told.iter().all(|problem| kept[0].reason.contains(problem)), "{kept:#?}");
+    assert_eq!(app.deliver(json!([old])).await.status, StatusCode::UNAUTHORIZED, "old alone is stale");
+}
+
+#[tokio::test]
+async fn whoever_sends_again_what_is_known_uses_up_nobodys_limit() {
+    let app = TestApp::with(&with_source("    limit: 3/1m")).await;
+    let body = by_email("edr-1", "ana@example.com").to_string().into_bytes();
+    let headers = signed(&app, &body, app.clock.now());
+    app.post("edr", headers.clone(), body.clone()).await.assert_accepted();
+    let mut answers = Vec::new();
+    for _ in 0..50 {
+        answers.push(app.post("edr", headers.clone(), body.clone()).await.status);
+    }
+    let told = |status: StatusCode| answers.iter().filter(|answer| **answer == status).count();
+    assert_eq!(
+        (told(StatusCode::OK), told(StatusCode::TOO_MANY_REQUESTS)),
+        (20, 30),
+        "a peer may repeat itself 20 times"
+    );
+    for number in 2..4 {
+        app.deliver(by_email(&format!("edr-{number}"), "ana@example.com")).await.assert_accepted();
+    }
+}
+
+#[tokio::test]
+async fn where_an_alert_never_grows_old_its_delivery_is_known_for_ever() {
+    let timeless = CONFIG.replace("standard-webhooks", "github").replace("whsec_", "");
+    let mapping = BATCHES.replace("time(item.at)", "received_at");
+    let config = timeless.replace("providers:", &format!("    max_age: 1h\n{mapping}\nproviders:"));
+    let app = TestApp::with(&config).await;
+    let settings = json!({"scheme": "github", "secrets": [{"value": crate::testapp::SECRET.replace("whsec_", "")}]});
+    let signer = Signer::new(&serde_json::from_value(settings).expect("settings")).expect("a signer");
+    let body = json!([{"id": "1", "user": "ana@example.com"}]).to_string().into_bytes();
+    let headers = signer.sign("", app.clock.now(), &body).expect("signed");
+    app.post("edr", headers.clone(), body.clone()).await.assert_accepted();
+    app.clock.advance(Duration::from_secs(3 * 3600));
+    let week = Duration::from_secs(7 * 24 * 3600);
+    let retention = sever::store::Retention { jobs: week, ignored: week, quarantine: week };
+    app.app.store.prune(&retention).await.expect("pruned");
+    let again = app.post("edr", headers, body).await;
+    assert_eq!((again.status, &again.body["status"]), (StatusCode::OK, &json!("duplicate")));
 }
 
 #[tokio::test]

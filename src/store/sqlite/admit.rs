@@ -1,7 +1,9 @@
 //! A delivery, its alerts and their jobs, all or nothing.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::json;
 
 use super::codec::{alert_guard, json, to_json};
@@ -23,20 +25,37 @@ pub(super) fn admit(
     if let Some(delivery) = known_delivery(tx, admission)? {
         return Ok(Admitted::Duplicate(known_receipt(tx, delivery, admission)?));
     }
-    if admission.is_kept() {
-        reserve_quarantine(tx, admission, cap)?;
-    }
+    let (admission, not_kept) = &within(tx, admission, cap)?;
     let delivery = next_delivery(tx)?;
     let (rows, alerts) = store_alerts(tx, delivery, admission, &[])?;
     let status = status_of(admission, &alerts);
-    insert_delivery(tx, delivery, admission, status, &rows)?;
+    let reason = not_kept.clone().or_else(|| admission.reason());
+    insert_delivery(tx, delivery, admission, (status, reason.as_deref()), &rows)?;
     tx.sql("INSERT INTO delivery_guards (key, delivery, expires_at) VALUES (?1, ?2, ?3)")?.execute(params![
         admission.guard,
         delivery,
         admission.guard_expires_at.map(|at| at.as_microsecond())
     ])?;
-    record(tx, admission, status, &alerts, actor)?;
-    Ok(Admitted::New(receipt(admission, alerts)))
+    record(tx, admission, (status, reason.as_deref()), &alerts, actor)?;
+    Ok(Admitted::New(Receipt { not_kept: not_kept.clone(), ..receipt(admission, alerts) }))
+}
+
+/// The admission as far as there is room. A full quarantine refuses what nothing follows from, and keeps no job from
+/// acting: then what would have been kept is left out, and told.
+fn within<'a>(
+    tx: &Tx<'_>,
+    admission: &'a Admission,
+    cap: QuarantineCap,
+) -> Result<(Cow<'a, Admission>, Option<String>), StoreError> {
+    let reserved = if admission.is_kept() { reserve_quarantine(tx, admission, cap) } else { Ok(()) };
+    match reserved {
+        Err(StoreError::QuarantineFull(_)) if admission.has_jobs() => {
+            let reason = admission.reason().unwrap_or_default();
+            let rest = Admission { quarantine: None, elements: Vec::new(), ..admission.clone() };
+            Ok((Cow::Owned(rest), Some(format!("the quarantine is full: {reason}"))))
+        }
+        reserved => reserved.map(|()| (Cow::Borrowed(admission), None)),
+    }
 }
 
 /// Stores what a kept delivery says now.
@@ -72,7 +91,7 @@ pub(super) fn replay(
     tx.sql("UPDATE deliveries SET status = ?2, reason = ?3, elements = ?4, alerts = ?5 WHERE seq = ?1")?
         .execute(params![delivery, status as i64, admission.reason(), elements(admission)?, to_json(&rows)?])?;
     tx.record(AuditEvent::Replayed, None, None, actor, &json!({"delivery": delivery}).to_string())?;
-    record(tx, admission, status, &alerts, actor)?;
+    record(tx, admission, (status, admission.reason().as_deref()), &alerts, actor)?;
     Ok(receipt(admission, alerts))
 }
 
@@ -89,7 +108,7 @@ fn refresh_skipped(tx: &Tx<'_>, alerts: &[AlertReceipt]) -> Result<(), StoreErro
 fn receipt(admission: &Admission, alerts: Vec<AlertReceipt>) -> Receipt {
     let status = if admission.quarantine.is_some() { ReceiptStatus::Quarantined } else { rest_of(&alerts) };
     let quarantined = admission.elements.clone();
-    Receipt { status, delivery_id: admission.delivery_id.clone(), alerts, quarantined }
+    Receipt { status, delivery_id: admission.delivery_id.clone(), alerts, quarantined, not_kept: None }
 }
 
 fn rest_of(alerts: &[AlertReceipt]) -> ReceiptStatus {
@@ -133,6 +152,12 @@ fn known_delivery(tx: &Tx<'_>, admission: &Admission) -> Result<Option<i64>, Sto
     Ok(None)
 }
 
+/// Whether there is a delivery with this guard.
+pub(super) fn is_known(connection: &Connection, guard: [u8; 32]) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM delivery_guards WHERE key = ?1")?;
+    Ok(statement.exists([guard])?)
+}
+
 /// Rows are numbered by us, so that alerts can name their delivery before it is written.
 fn next_delivery(tx: &Tx<'_>) -> Result<i64, StoreError> {
     let sql = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'deliveries'), 0) + 1";
@@ -143,7 +168,7 @@ fn insert_delivery(
     tx: &Tx<'_>,
     seq: i64,
     admission: &Admission,
-    status: DeliveryStatus,
+    (status, reason): (DeliveryStatus, Option<&str>),
     alerts: &[i64],
 ) -> Result<(), StoreError> {
     tx.sql(
@@ -156,7 +181,7 @@ fn insert_delivery(
         admission.delivery_id,
         admission.received_at.as_microsecond(),
         status as i64,
-        admission.reason(),
+        reason,
         to_json(&admission.headers)?,
         body(&admission.body),
         to_json(&alerts)?,
@@ -260,7 +285,7 @@ fn find_or_insert_alert(
 fn record(
     tx: &mut Tx<'_>,
     admission: &Admission,
-    status: DeliveryStatus,
+    (status, reason): (DeliveryStatus, Option<&str>),
     alerts: &[AlertReceipt],
     actor: &Actor,
 ) -> Result<(), StoreError> {
@@ -272,7 +297,7 @@ fn record(
     let detail = json!({
         "source": admission.source,
         "delivery_id": admission.delivery_id,
-        "reason": admission.reason(),
+        "reason": reason,
         "alerts": alerts,
     });
     tx.record(event, None, alerts.first().map(|alert| alert.id), actor, &detail.to_string())?;
@@ -291,5 +316,5 @@ fn known_receipt(tx: &Tx<'_>, delivery: i64, admission: &Admission) -> Result<Re
         alerts.extend(super::read::alert_receipt(tx.connection(), row)?);
     }
     let delivery_id = admission.delivery_id.clone();
-    Ok(Receipt { status: ReceiptStatus::Duplicate, delivery_id, alerts, quarantined })
+    Ok(Receipt { status: ReceiptStatus::Duplicate, delivery_id, alerts, quarantined, not_kept: None })
 }

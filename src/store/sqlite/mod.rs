@@ -205,6 +205,10 @@ impl JobStore for SqliteStore {
         self.write(move |tx| admit::admit(tx, &admission, &Actor::system(), cap)).await
     }
 
+    async fn is_known(&self, guard: [u8; 32]) -> Result<bool, StoreError> {
+        self.read(move |connection| admit::is_known(connection, guard)).await
+    }
+
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claim>, StoreError> {
         // A worker that was told of its claim may only read, until `bind` or `settle` is durable. Those come after it in
         // the log: once they are on disk it is, and if it is lost they are refused. So nothing is lost with it but reads.

@@ -19,6 +19,9 @@ const HMAC: &str = "v1,";
 /// Marks an ed25519 signature in the list.
 const ED25519: &str = "v1a,";
 
+/// Signatures in one list: a sender that changes keys has two, of each kind. What is tried costs, and anybody can send it.
+const MOST_SIGNATURES: usize = 8;
+
 /// The length of an ed25519 signature, in bytes (RFC 8032 section 5.1.6).
 const ED25519_BYTES: usize = 64;
 
@@ -43,6 +46,9 @@ impl StandardWebhooks {
     pub(super) fn authenticate<'a>(&self, headers: &'a HeaderMap, body: &'a [u8]) -> Result<Signed<'a>, Reason> {
         let [id_header, time_header] = &self.own;
         let list = headers::once(headers, &self.signature)?;
+        if list.split(' ').count() > MOST_SIGNATURES {
+            return Err(Reason::MalformedHeader);
+        }
         let id = headers::id(headers, id_header)?;
         let time_text = headers::once(headers, time_header)?;
         let time = TimestampFormat::Unix.parse(time_text)?;

@@ -143,19 +143,81 @@ fn every_recorded_sample_becomes_what_it_says() {
     assert!(mapped.clone().all(|format| told.contains(&format.as_str())), "a preset has no sample");
 }
 
+/// The recorded finding, changed inside its envelope.
+fn finding(change: impl Fn(&mut Value)) -> String {
+    let mut body = sample("guardduty", "assumed_role");
+    let mut finding: Value = serde_json::from_str(body["Message"].as_str().expect("a text")).expect("JSON");
+    change(&mut finding["detail"]);
+    body["Message"] = Value::from(finding.to_string());
+    body.to_string()
+}
+
+/// The finding about somebody else.
+fn finding_about(key: &Value) -> String {
+    finding(|detail| {
+        let details = detail["resource"]["accessKeyDetails"].as_object_mut().expect("details");
+        details.extend(key.as_object().expect("an object").clone());
+    })
+}
+
+#[test]
+fn a_name_that_whoever_assumes_a_role_chooses_is_nobodys() {
+    for key in [
+        json!({"userName": "deploy", "principalId": "AROAEXAMPLEID:ceo@example.com"}),
+        json!({"userName": "deploy", "principalId": "AROAEXAMPLEID:i-0abc"}),
+        json!({"userName": "my-AWSReservedSSO_Admin", "principalId": "AROAEXAMPLEID:ceo@example.com"}),
+        json!({"userType": "FederatedUser", "userName": "ceo", "principalId": "111122223333:ceo"}),
+        json!({"userType": "FederatedUser", "userName": "AWSReservedSSO_x", "principalId": "111122223333:ceo@example.com"}),
+    ] {
+        let problem = problem(&decoder("guardduty"), &finding_about(&key));
+        assert!(problem.starts_with("subjects has 0 entries"), "{key}: {problem}");
+    }
+    let user = json!({"userType": "IAMUser", "userName": "dana", "principalId": "AIDAEXAMPLEID"});
+    assert_eq!(users(&alerts(&decoder("guardduty"), &finding_about(&user))[0]), ["dana"]);
+    // IAM Identity Center names the session after the person, also where that is no address.
+    let named = json!({"principalId": "AROAEXAMPLEID:i-ana"});
+    assert_eq!(users(&alerts(&decoder("guardduty"), &finding_about(&named))[0]), ["i-ana"]);
+}
+
+#[test]
+fn an_attack_sequence_waits_for_a_person() {
+    let sequence = finding(|detail| {
+        detail["type"] = json!("AttackSequence:IAM/CompromisedCredentials");
+        detail["resource"] = json!({"resourceType": "AttackSequence"});
+        detail["service"]["detection"] =
+            json!({"sequence": {"actors": [{"id": "a", "user": {"name": "dana", "type": "IAMUser"}}]}});
+    });
+    let problem = problem(&decoder("guardduty"), &sequence);
+    assert!(problem.starts_with("subjects: No such key: accessKeyDetails"), "{problem}");
+    let machine = finding(|detail| detail["resource"] = json!({"resourceType": "Instance", "instanceDetails": {}}));
+    assert_eq!(told("guardduty", &machine), [""; 0]);
+}
+
+#[test]
+fn of_evidence_the_target_and_the_source_are_meant() {
+    let with = |evidences: Value| changed("ocsf", "create", &[("/evidences", evidences)]);
+    let user = |name: &str| json!({"name": name, "email_addr": format!("{name}@example.com")});
+    let table = [
+        (json!([{"user": user("ana")}]), "ana@example.com"),
+        (json!([{"user": user("ana"), "actor": {"user": user("mallory")}}]), "ana@example.com mallory@example.com"),
+        (json!([{"user": user("ana")}, {"actor": {"user": {"name": "ben"}}}]), "ana@example.com ben"),
+        // False positive, benign and test.
+        (json!([{"user": user("ana"), "verdict_id": 2}, {"user": user("ben"), "verdict_id": 1}]), "ana@example.com"),
+        (json!([{"user": user("ana")}, {"actor": {"user": user("ben")}, "verdict_id": 5}]), "ana@example.com"),
+    ];
+    for (evidences, expected) in table {
+        let found = alerts(&decoder("ocsf"), &with(evidences.clone()));
+        assert_eq!(users(&found[0]).join(" "), expected, "{evidences}");
+    }
+    for verdict in [1, 5, 6] {
+        let body = with(json!([{"user": user("ana"), "verdict_id": verdict}]));
+        assert_eq!(told("ocsf", &body), [""; 0], "{verdict}");
+    }
+}
+
 #[test]
 fn what_is_over_or_a_test_never_acts() {
-    let inner = |change: &dyn Fn(&mut Value)| {
-        let mut body = sample("guardduty", "assumed_role");
-        let mut finding: Value = serde_json::from_str(body["Message"].as_str().expect("a text")).expect("JSON");
-        change(&mut finding);
-        body["Message"] = Value::from(finding.to_string());
-        body.to_string()
-    };
-    let archived = inner(&|finding| finding["detail"]["service"]["archived"] = json!(true));
-    let instance = inner(&|finding| {
-        finding["detail"]["resource"]["accessKeyDetails"]["principalId"] = json!("AROAEXAMPLEID:i-0abc");
-    });
+    let archived = finding(|detail| detail["service"]["archived"] = json!(true));
     let (alert, props) = ("/alerts/0", "/object/properties");
     let grafana =
         |path: &str, value: Value| changed("grafana", "firing_two_alerts", &[(&format!("{alert}{path}"), value)]);
@@ -170,9 +232,9 @@ fn what_is_over_or_a_test_never_acts() {
         ("elastic", elastic("kibana.alert.status", "recovered")),
         ("sentinel", changed("sentinel", "incident_created", &[(&format!("{props}/status"), json!("Closed"))])),
         ("guardduty", archived),
-        ("guardduty", instance),
         ("ocsf", ocsf("/activity_id", json!(3))),
         ("ocsf", ocsf("/status_id", json!(4))),
+        ("ocsf", ocsf("/status_id", json!(6))),
         ("falcosidekick", changed("falcosidekick", "webhook", &[("/rule", json!("Test rule"))])),
     ];
     for (format, body) in table {

@@ -163,16 +163,38 @@ async fn quarantine_is_capped_in_entries_per_source(bench: Bench) {
     for id in ["1", "2", "3"] {
         bench.admit(&Mail::new(id).quarantined("no")).await;
     }
-    let full = Mail::new("4").alert("a", [okta("ana@example.com")]).quarantined("one rule failed");
+    let full = Mail::new("4").alert("a", []).quarantined("one rule failed");
     let error = bench.try_admit(&full).await.expect_err("a refusal");
     assert!(matches!(error, StoreError::QuarantineFull(source) if source.as_str() == "edr"));
-    assert!(bench.all_jobs().await.is_empty(), "a refused delivery left a job");
-    assert!(bench.ops().alerts(None, 10).await.expect("alerts").items.is_empty());
+    assert!(bench.ops().alerts(None, 10).await.expect("alerts").items.is_empty(), "a refused delivery left an alert");
     bench.admit(&Mail::new("4").through("soc-queue").quarantined("no")).await;
     bench.admit(&Mail::new("5").alert("b", [okta("ben@example.com")])).await;
     assert_eq!(bench.ops().quarantine(None, 10).await.expect("a page").items.len(), 4);
     // Nothing of it is remembered as delivered: it may come again.
     assert!(matches!(bench.try_admit(&full).await, Err(StoreError::QuarantineFull(_))));
+}
+
+async fn a_full_quarantine_keeps_no_job_from_acting(bench: Bench) {
+    for id in ["1", "2", "3"] {
+        bench.admit(&Mail::new(id).quarantined("no")).await;
+    }
+    let mail = Mail::new("4").alert("a", [okta("ana@example.com")]).quarantined("rule \"broken\": No such key: score");
+    let mail = mail.bad_element(7, "id: is empty");
+    let receipt = bench.admit(&mail).await;
+    assert_eq!((receipt.status, receipt.alerts[0].jobs.len()), (ReceiptStatus::Accepted, 1));
+    assert!(receipt.quarantined.is_empty(), "{receipt:?}");
+    let told = serde_json::to_value(&receipt).expect("JSON")["not_kept"].clone();
+    assert_eq!(told, "the quarantine is full: rule \"broken\": No such key: score; element 7: id: is empty");
+    assert_eq!(bench.claim_one("okta").await.subject.email.as_deref(), Some("ana@example.com"));
+    assert_eq!(bench.ops().quarantine(None, 10).await.expect("a page").items.len(), 3);
+    assert_eq!(bench.jobs().backlog().await.expect("a backlog").quarantine[0].1, 3);
+    assert!(matches!(bench.try_admit(&mail).await, Ok(Admitted::Duplicate(_))));
+
+    // The record says so, and the delivery is still there to be planned again.
+    let stored = bench.ops().delivery_of(receipt.alerts[0].id).await.expect("read").expect("there");
+    assert_eq!(stored.reason.as_deref(), told.as_str());
+    let admitted = bench.audit().await.into_iter().rfind(|row| row.event == "admitted").expect("a row");
+    assert_eq!(admitted.detail["reason"], told);
 }
 
 async fn quarantine_is_capped_in_bytes(bench: Bench) {
@@ -191,8 +213,12 @@ async fn a_refused_delivery_leaves_its_neighbours_in_the_commit_intact(bench: Be
     let send = |number: usize| {
         let bench = Arc::clone(&bench);
         async move {
-            let mail = Mail::new(&format!("d{number}")).alert(&format!("a{number}"), [okta(&format!("p{number}@x"))]);
-            let mail = if number.is_multiple_of(3) { mail.quarantined("one rule failed") } else { mail };
+            let mail = Mail::new(&format!("d{number}"));
+            let mail = if number.is_multiple_of(3) {
+                mail.alert(&format!("a{number}"), []).quarantined("one rule failed")
+            } else {
+                mail.alert(&format!("a{number}"), [okta(&format!("p{number}@x"))])
+            };
             (number, bench.try_admit(&mail).await)
         }
     };
@@ -209,9 +235,9 @@ async fn a_refused_delivery_leaves_its_neighbours_in_the_commit_intact(bench: Be
         }
     }
     assert_eq!((stored, refused), (43, 17), "the cap is 3");
-    assert_eq!(bench.all_jobs().await.len(), stored);
+    assert_eq!(bench.all_jobs().await.len(), 40);
     let counted: u64 = bench.jobs().backlog().await.expect("a backlog").jobs.iter().map(|(.., count)| count).sum();
-    assert_eq!(counted, stored as u64);
+    assert_eq!(counted, 40);
     assert_eq!(crate::support::store::first_break(&bench.audit().await), None);
 }
 
@@ -293,6 +319,7 @@ contract_tests!(
     an_alert_without_jobs_is_ignored_and_kept,
     what_cannot_be_decoded_is_kept_in_quarantine,
     quarantine_is_capped_in_entries_per_source,
+    a_full_quarantine_keeps_no_job_from_acting,
     quarantine_is_capped_in_bytes,
     a_refused_delivery_leaves_its_neighbours_in_the_commit_intact,
     hundred_copies_at_once_are_one_delivery,

@@ -16,6 +16,9 @@ use crate::verify::Reason;
 /// Signatures in one delivery. A proxy may add its own to the sender's.
 const MOST_SIGNATURES: usize = 4;
 
+/// Components of one signature. Each is compared with the others and looked up before any key is.
+const MOST_COMPONENTS: usize = 64;
+
 /// A member of `Signature-Input`.
 #[derive(Debug)]
 pub(super) struct Input {
@@ -96,6 +99,9 @@ fn input(label: String, entry: ListEntry, parameters: String) -> Result<Input, R
 
 /// Each once, and without parameters.
 fn components(list: &InnerList) -> Result<Vec<String>, Reason> {
+    if list.items.len() > MOST_COMPONENTS {
+        return Err(Reason::MalformedHeader);
+    }
     let mut names: Vec<String> = Vec::with_capacity(list.items.len());
     for item in &list.items {
         let name = item.bare_item.as_string().ok_or(Reason::MalformedHeader)?.as_str();

@@ -121,8 +121,14 @@ impl Rfc9421 {
         let time = input.created.ok_or(Reason::MissingHeader)?;
         let base = base::of(&input.components, &input.parameters, &delivery.headers, delivery.request.as_ref())?;
         self.check(input, &base, signature)?;
-        let covered = Covered::Text(base);
+        let covered = Covered::Text(self.identity(delivery)?);
         Ok(Signed { time: Some(time), expires: input.expires, covered, ..Signed::of(SignedBytes::default()) })
+    }
+
+    /// What every right signature covers, and so stays the same whichever of them are left out of a repeat: not the
+    /// parameters, which each has for itself. The digest of the body is always among it.
+    fn identity(&self, delivery: &Delivery) -> Result<String, Reason> {
+        base::of(&self.required, "", &delivery.headers, delivery.request.as_ref())
     }
 
     /// Every key of this id is tried; there may be two while the sender changes keys.
