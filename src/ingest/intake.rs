@@ -14,7 +14,7 @@ use super::settings::{OnUndecodable, SourceSettings};
 use crate::clock::Clock;
 use crate::decode::{BadElement, DecodeError, Decoded, Decoder, Found};
 use crate::domain::{Alert, AlertId, Delivery, ProviderName, SourceName};
-use crate::policy::{Plan, Policy};
+use crate::policy::{Effort, Plan, Policy};
 use crate::store::{
     Admission, Admitted, JobStore, PlannedAlert, QuarantinedElement, Receipt, ReceiptStatus, Skipped, StoredDelivery,
 };
@@ -210,7 +210,7 @@ impl Intake {
     }
 
     async fn take(&self, source: &SourceIntake, delivery: Delivery, peer: Option<IpAddr>) -> Result<Taken, Refusal> {
-        source.verifier.prepare(&delivery, self.clock.now()).await;
+        self.prepare(source, &delivery, peer).await?;
         let verified = match source.verifier.verify(delivery, self.clock.now()) {
             Ok(verified) => verified,
             Err(VerifyError::Undecided(reason)) => return Err(self.limited(Refusal::Undecided(reason), peer)),
@@ -241,6 +241,16 @@ impl Intake {
                 Err(Refusal::Unavailable)
             }
         }
+    }
+
+    /// Anybody can have something fetched, so whoever causes it pays for it as for what is forged.
+    async fn prepare(&self, source: &SourceIntake, delivery: &Delivery, peer: Option<IpAddr>) -> Result<(), Refusal> {
+        let now = self.clock.now();
+        if let Some(peer) = peer.filter(|_| source.verifier.has_to_fetch(delivery, now)) {
+            self.forged.take(peer).map_err(|retry_after| Refusal::Limited { retry_after })?;
+        }
+        source.verifier.prepare(delivery, now).await;
+        Ok(())
     }
 
     /// Anybody who once saw a delivery can send it again, so a repeat counts against the peer and not against the source.
@@ -339,7 +349,9 @@ impl Intake {
         if decoded.is_all_bad() {
             failures.push("none of its elements is an alert".to_owned());
         }
-        let alerts = decoded.alerts.iter().map(|found| self.plan_one(source, &found.alert, &mut failures)).collect();
+        let mut effort = Effort::default();
+        let plan = |found: &Found| self.plan_one(source, &found.alert, &mut effort, &mut failures);
+        let alerts = decoded.alerts.iter().map(plan).collect();
         let quarantine = if failures.is_empty() { None } else { Some(failures.join("; ")) };
         let elements = decoded
             .bad
@@ -349,8 +361,14 @@ impl Intake {
         Planned { alerts, quarantine, elements: elements.collect() }
     }
 
-    fn plan_one(&self, source: &SourceIntake, alert: &Alert, failures: &mut Vec<String>) -> PlannedAlert {
-        let mut plan = self.policy.plan(&source.name, alert, source.dry_run);
+    fn plan_one(
+        &self,
+        source: &SourceIntake,
+        alert: &Alert,
+        effort: &mut Effort,
+        failures: &mut Vec<String>,
+    ) -> PlannedAlert {
+        let mut plan = self.policy.plan_within(&source.name, alert, source.dry_run, effort);
         for job in plan.jobs.iter_mut().filter(|job| self.dry_providers.contains(&job.provider)) {
             job.dry_run = true;
         }

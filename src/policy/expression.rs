@@ -7,7 +7,7 @@ use cel::Context;
 use cel::common::ast::{CallExpr, Expr, IdedExpr, SourceInfo, operators};
 use cel::common::types::CelBool;
 
-use super::facts::Facts;
+use super::facts::{Effort, Facts};
 use super::language::dialect;
 use crate::expression::{Checked, Kind, Time, Work, evaluate, guarded, shortened, to_json};
 
@@ -22,6 +22,8 @@ const LONGEST_VALUE_CHARS: usize = 120;
 pub(super) struct Expression {
     parts: Vec<Part>,
     work: Work,
+    /// Whether it looks at the subject. If not, it is the same for all subjects of an alert.
+    pub(super) reads_subject: bool,
 }
 
 /// One member of the `&&` chain.
@@ -48,12 +50,18 @@ pub(super) enum Evaluation {
 impl Expression {
     pub(super) fn compile(source: &str) -> Result<Self, Vec<String>> {
         let checked = Checked::new(source, dialect(), &[Kind::Bool], "a rule")?;
-        Ok(Self { parts: parts(&checked.node, &checked.source), work: checked.work })
+        let reads_subject = checked.names("subject");
+        Ok(Self { parts: parts(&checked.node, &checked.source), work: checked.work, reads_subject })
     }
 
     /// Evaluates for one subject of one alert.
-    pub(super) fn evaluate(&self, root: &Context<'static, 'static>, facts: &Facts<'_, '_>) -> Evaluation {
-        if let Some(reason) = facts.alert.too_large(&self.work) {
+    pub(super) fn evaluate(
+        &self,
+        root: &Context<'static, 'static>,
+        facts: &Facts<'_, '_>,
+        effort: &mut Effort,
+    ) -> Evaluation {
+        if let Err(reason) = facts.alert.charge(&self.work, effort) {
             return Evaluation::Failed(reason);
         }
         guarded(|| Ok(self.evaluate_parts(root, facts))).unwrap_or_else(Evaluation::Failed)

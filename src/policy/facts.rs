@@ -11,8 +11,31 @@ use super::language::ATTRIBUTES;
 use crate::domain::{Alert, AlertSubject, SessionRef};
 use crate::expression::{Read, Size, Sizes, Time, Work, json_map, text_map};
 
-/// The most that one evaluation may cost. About a tenth of a second.
+/// The most that rules may cost for one delivery, over all of its alerts and their subjects. About a tenth of a second.
 const MOST_COST: usize = 100_000_000;
+
+/// What rules may still cost for a delivery.
+#[derive(Debug)]
+pub struct Effort(usize);
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self(MOST_COST)
+    }
+}
+
+impl Effort {
+    /// What costs too much takes nothing: cheaper rules still have a say.
+    fn take(&mut self, cost: usize) -> Result<(), String> {
+        if cost > MOST_COST {
+            return Err("alert.attributes is too large to be read inside all, exists, map and filter".to_owned());
+        }
+        let too_often =
+            || "alert.attributes is read too often: the delivery has too many alerts or subjects".to_owned();
+        self.0 = self.0.checked_sub(cost).ok_or_else(too_often)?;
+        Ok(())
+    }
+}
 
 /// An alert, with its attributes turned into CEL values at most once.
 pub(super) struct AlertFacts<'d> {
@@ -27,16 +50,9 @@ impl<'d> AlertFacts<'d> {
         Self { alert, source, attributes: OnceLock::new(), sizes: Sizes::default() }
     }
 
-    /// Why an expression may not be evaluated, if so.
-    pub(super) fn too_large(&self, work: &Work) -> Option<String> {
-        if !work.reads(ATTRIBUTES) {
-            return None;
-        }
-        match work.cost(|read| self.size(read)) {
-            Ok(cost) if cost <= MOST_COST => None,
-            Ok(_) => Some("alert.attributes is too large to be read inside all, exists, map and filter".to_owned()),
-            Err(reason) => Some(reason),
-        }
+    /// Takes what an expression costs. `Err`: why it may not be evaluated.
+    pub(super) fn charge(&self, work: &Work, effort: &mut Effort) -> Result<(), String> {
+        if work.reads(ATTRIBUTES) { effort.take(work.cost(|read| self.size(read))?) } else { Ok(()) }
     }
 
     fn size(&self, read: &Read) -> Size {

@@ -16,6 +16,7 @@ mod settings;
 use std::collections::BTreeMap;
 
 pub use explain::{Explanation, PlannedJob, RuleTrace, Seen};
+pub use facts::Effort;
 pub use guardrail::{Guardrails, Verdict};
 pub use plan::{Plan, RuleError, Skipped};
 pub use settings::{GuardrailSettings, PolicySettings, ProtectedSettings, RevokeSettings, RuleSettings};
@@ -75,8 +76,14 @@ impl Policy {
     /// The jobs of an alert. `forced_dry_run` is what the source says.
     #[must_use]
     pub fn plan(&self, source: &SourceName, alert: &Alert, forced_dry_run: bool) -> Plan {
+        self.plan_within(source, alert, forced_dry_run, &mut Effort::default())
+    }
+
+    /// The same for one of several alerts. `effort` is what rules may still cost.
+    #[must_use]
+    pub fn plan_within(&self, source: &SourceName, alert: &Alert, forced_dry_run: bool, effort: &mut Effort) -> Plan {
         let mut draft = Draft::new(&self.guardrails, alert, self.is_dry(alert, forced_dry_run));
-        self.evaluate(source, alert, |met| draft.add(&met));
+        self.evaluate(source, alert, effort, |met| draft.add(&met));
         draft.finish(&self.rules)
     }
 
@@ -99,7 +106,7 @@ impl Policy {
     pub fn explain(&self, source: &SourceName, alert: &Alert, forced_dry_run: bool) -> Explanation {
         let mut draft = Draft::new(&self.guardrails, alert, self.is_dry(alert, forced_dry_run));
         let mut traces = Vec::new();
-        self.evaluate(source, alert, |met| {
+        self.evaluate(source, alert, &mut Effort::default(), |met| {
             traces.push(explain::trace(language::dialect().root(), &met));
             draft.add(&met);
         });
@@ -111,12 +118,15 @@ impl Policy {
     }
 
     /// The one way in which rules meet alerts.
-    fn evaluate(&self, source: &SourceName, alert: &Alert, mut visit: impl FnMut(Met<'_, '_>)) {
+    fn evaluate(&self, source: &SourceName, alert: &Alert, effort: &mut Effort, mut visit: impl FnMut(Met<'_, '_>)) {
         let alert_facts = AlertFacts::new(alert, source.as_str());
         for (rule_position, rule) in self.rules.iter().enumerate() {
+            let mut of_all = None;
             for (subject_position, subject) in alert.subjects.iter().enumerate() {
                 let facts = Facts { alert: &alert_facts, subject };
-                let evaluation = rule.when.evaluate(language::dialect().root(), &facts);
+                let evaluate = || rule.when.evaluate(language::dialect().root(), &facts, effort);
+                let evaluation = of_all.take().unwrap_or_else(evaluate);
+                of_all = (!rule.when.reads_subject).then(|| evaluation.clone());
                 visit(Met { rule, rule_position, subject, subject_position, facts: &facts, evaluation });
             }
         }

@@ -81,6 +81,12 @@ impl Verifier {
         Ok(Self { source, settings: settings.clone(), keys: Mutex::new(Keyring { scheme, watch }) })
     }
 
+    /// Whether [`Self::prepare`] would fetch anything for this delivery, of which nobody knows yet whether it is authentic.
+    #[must_use]
+    pub fn has_to_fetch(&self, delivery: &Delivery, now: Timestamp) -> bool {
+        self.scheme_now(now).has_to_fetch(delivery, now)
+    }
+
     /// Fetches what [`Self::verify`] will need for this delivery and does not have: of all schemes only `aws-sns` needs
     /// anything. Where that fails, `verify` will say so.
     pub async fn prepare(&self, delivery: &Delivery, now: Timestamp) {

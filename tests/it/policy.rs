@@ -6,7 +6,7 @@ use sever::domain::{
     Account, Alert, AlertSubject, DeadReason, HoldReason, NewJob, Origin, ProviderName, RevokeRequest, Scope,
     ScopeKind, SessionRef, Severity, SourceName,
 };
-use sever::policy::{KnownProviders, Plan, Policy, PolicySettings, Seen, Verdict};
+use sever::policy::{Effort, KnownProviders, Plan, Policy, PolicySettings, Seen, Verdict};
 
 const ALL: [ScopeKind; 4] = [ScopeKind::All, ScopeKind::Web, ScopeKind::Mobile, ScopeKind::Sessions];
 
@@ -212,6 +212,39 @@ fn a_rule_that_fails_is_told_and_the_others_act() {
         ("broken", "subjects[0]: No such key: score")
     );
     assert_eq!(skipped(&plan), [("other", "source == 'siem' is false")]);
+}
+
+#[test]
+fn what_rules_cost_is_counted_over_the_whole_delivery() {
+    let reads = "alert.attributes.xs.all(x, alert.attributes.xs.size() > 0)";
+    let policy = |when: &str| {
+        policy(json!({"rules": [
+            {"name": "costly", "when": when, "revoke": [{"provider": "okta"}]},
+            {"name": "cheap", "when": "subject.email != '' && alert.attributes.xs.size() > 0", "revoke": [{"provider": "slack"}]},
+        ]}))
+    };
+    let of = |people: usize, entries: usize| {
+        let subjects = (0..people).map(|number| email(&format!("p{number}@example.com"))).collect();
+        let xs = vec![json!(1); entries];
+        Alert { attributes: json!({"xs": xs}).as_object().expect("an object").clone(), ..alert(subjects) }
+    };
+    let jobs = |plan: &Plan, at: &str| plan.jobs.iter().filter(|job| job.provider == provider(at)).count();
+
+    // It looks at no subject, so it is asked once.
+    let plan = policy(reads).plan(&edr(), &of(200, 2000), false);
+    assert_eq!((plan.errors.len(), jobs(&plan, "okta"), jobs(&plan, "slack")), (0, 200, 200), "{:?}", plan.errors);
+
+    let each = policy(&format!("subject.email != '' && {reads}"));
+    let plan = each.plan(&edr(), &of(200, 2000), false);
+    assert_eq!((plan.errors.len(), plan.errors[0].rule.as_str()), (1, "costly"));
+    assert!(plan.errors[0].message.contains("is read too often"), "{:?}", plan.errors);
+    assert!((1..200).contains(&jobs(&plan, "okta")), "{}", jobs(&plan, "okta"));
+    assert_eq!(jobs(&plan, "slack"), 200, "the cheap rule acts");
+
+    // As many alerts with one subject each cost as much.
+    let mut effort = Effort::default();
+    let failed = (0..200).filter(|_| !each.plan_within(&edr(), &of(1, 2000), false, &mut effort).errors.is_empty());
+    assert!((1..200).contains(&failed.count()));
 }
 
 #[test]

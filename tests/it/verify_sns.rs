@@ -147,6 +147,26 @@ async fn a_flood_of_addresses_is_not_fetched() {
 }
 
 #[tokio::test]
+async fn a_flood_keeps_no_address_that_proved_right_from_being_fetched_again() {
+    let aws = Aws::new();
+    let verifier = aws.verifier(&[("tolerance", json!("365d"))]);
+    assert!(judge(&verifier, message("sns-s-v2-valid"), NOW).await.is_ok());
+    // When the certificate that is known ends, and another stands at the address.
+    let later = 2_100_000_000;
+    for number in 0..50 {
+        let url = format!("https://sns.us-east-1.amazonaws.com/SimpleNotificationService-{number:032}.pem");
+        judge(&verifier, altered("sns-s-v2-valid", &[("SigningCertURL", json!(url))]), later)
+            .await
+            .expect_err("invented");
+    }
+    assert_eq!(aws.asked().len(), 21);
+    assert!(verifier.has_to_fetch(&message("sns-s-v2-valid"), at(later)));
+    assert_eq!(reason(&verifier, message("sns-s-v2-valid"), later).await, Some(Reason::UntrustedCertificate));
+    assert_eq!(aws.asked().len(), 22, "it was looked for");
+    assert!(!verifier.has_to_fetch(&message("sns-s-v2-valid"), at(later)));
+}
+
+#[tokio::test]
 async fn certificates_that_are_none_of_sns_are_not_trusted() {
     for pem in [
         &include_bytes!("../fixtures/sns/other-name.pem")[..],

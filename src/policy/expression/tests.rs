@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::super::facts::AlertFacts;
+use super::super::facts::{AlertFacts, Effort};
 use super::*;
 use crate::domain::{Alert, AlertSubject, Severity};
 
@@ -27,7 +27,7 @@ fn evaluate(source: &str, attributes: Json) -> Evaluation {
     let expression = Expression::compile(source).unwrap_or_else(|errors| panic!("{source}: {errors:?}"));
     let alert = alert(attributes);
     let facts = AlertFacts::new(&alert, "edr");
-    expression.evaluate(dialect().root(), &Facts { alert: &facts, subject: &alert.subjects[0] })
+    expression.evaluate(dialect().root(), &Facts { alert: &facts, subject: &alert.subjects[0] }, &mut Effort::default())
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn the_part_that_was_false_is_named() {
     let alert = alert(json!({"ip": "y"}));
     let facts = AlertFacts::new(&alert, "edr");
     let facts = Facts { alert: &facts, subject: &alert.subjects[0] };
-    assert_eq!(expression.evaluate(dialect().root(), &facts), Evaluation::NoMatch(1));
+    assert_eq!(expression.evaluate(dialect().root(), &facts, &mut Effort::default()), Evaluation::NoMatch(1));
     let texts: Vec<&str> = expression.parts.iter().map(|part| part.text.as_str()).collect();
     assert_eq!(
         texts,

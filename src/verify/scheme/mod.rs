@@ -194,6 +194,19 @@ impl Scheme {
         }
     }
 
+    /// Whether [`Self::prepare`] would fetch anything.
+    pub(in crate::verify) fn has_to_fetch(&self, delivery: &Delivery, now: Timestamp) -> bool {
+        match self {
+            Self::Sns(scheme) => scheme.has_to_fetch(delivery, now),
+            Self::StandardWebhooks(_)
+            | Self::Hmac(..)
+            | Self::Zoom(..)
+            | Self::Listed(..)
+            | Self::Fixed(_)
+            | Self::Rfc9421(_) => false,
+        }
+    }
+
     /// Fetches what [`Self::authenticate`] will need for this delivery. Where that fails, it will say so.
     pub(in crate::verify) async fn prepare(&self, delivery: &Delivery, now: Timestamp) {
         match self {

@@ -1,9 +1,10 @@
 //! The certificates seen so far, by address, and how new ones are fetched.
 //!
 //! Anybody who knows a topic can name an address, so fetching is limited: one at a time, few a minute, and what failed
-//! is not tried again at once. What cannot be told for that reason is undecided, and the sender comes back.
+//! is not tried again at once. Addresses whose certificate once verified a message have a minute of their own, so that
+//! invented ones cannot keep theirs from being fetched again. What cannot be told for that reason is undecided, and the sender comes back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
@@ -15,7 +16,7 @@ use crate::verify::{Download, Reason};
 /// Certificates kept. AWS has one or two for each region.
 const KEPT: usize = 64;
 
-/// Fetches that may begin in a minute.
+/// Fetches that may begin in a minute, of addresses that proved right and of others.
 const FETCHES: usize = 20;
 
 /// When a fetch that failed may be tried again: the sender's first retries come after 20 seconds.
@@ -34,7 +35,10 @@ pub(super) struct Certificates {
 #[derive(Default)]
 struct State {
     known: HashMap<String, Known>,
+    /// Addresses whose certificate verified a message, the latest last.
+    proven: VecDeque<String>,
     fetched_at: Vec<Timestamp>,
+    fetched_proven_at: Vec<Timestamp>,
 }
 
 #[derive(Clone)]
@@ -53,6 +57,16 @@ impl Certificates {
         self.known(url, now).ok_or(Reason::CertificateUnavailable)?
     }
 
+    /// Whether nothing needs to be fetched from this address.
+    pub(super) fn knows(&self, url: &str, now: Timestamp) -> bool {
+        self.known(url, now).is_some()
+    }
+
+    /// Remembers that the certificate at this address verified a message.
+    pub(super) fn prove(&self, url: &str) {
+        self.lock().prove(url);
+    }
+
     /// Fetches what is not known yet.
     pub(super) async fn fetch(&self, url: &str, now: Timestamp) {
         if self.known(url, now).is_some() {
@@ -60,7 +74,7 @@ impl Certificates {
         }
         let _only = self.fetching.lock().await;
         // Somebody else may have fetched it meanwhile.
-        if self.known(url, now).is_none() && self.lock().may_fetch(now) {
+        if self.known(url, now).is_none() && self.lock().may_fetch(url, now) {
             let (found, until) = self.look(url, now).await;
             self.lock().keep(url, Known { found, until }, now);
         }
@@ -98,13 +112,25 @@ impl Certificates {
 }
 
 impl State {
-    fn may_fetch(&mut self, now: Timestamp) -> bool {
-        self.fetched_at.retain(|time| now.duration_since(*time).abs() < SignedDuration::from_mins(1));
-        let may = self.fetched_at.len() < FETCHES;
+    fn may_fetch(&mut self, url: &str, now: Timestamp) -> bool {
+        let is_proven = self.proven.iter().any(|proven| proven == url);
+        let fetched_at = if is_proven { &mut self.fetched_proven_at } else { &mut self.fetched_at };
+        fetched_at.retain(|time| now.duration_since(*time).abs() < SignedDuration::from_mins(1));
+        let may = fetched_at.len() < FETCHES;
         if may {
-            self.fetched_at.push(now);
+            fetched_at.push(now);
         }
         may
+    }
+
+    fn prove(&mut self, url: &str) {
+        if self.proven.iter().any(|proven| proven == url) {
+            return;
+        }
+        if self.proven.len() == KEPT {
+            self.proven.pop_front();
+        }
+        self.proven.push_back(url.to_owned());
     }
 
     /// Where there is no room, what ends first goes: failures before certificates.

@@ -90,6 +90,12 @@ impl Sns {
         Self { rules, certificates: Certificates::new(Arc::clone(&download)), download }
     }
 
+    /// Whether the message could be one of ours, and its certificate is not here.
+    pub(super) fn has_to_fetch(&self, delivery: &Delivery, now: Timestamp) -> bool {
+        let read = self.rules.read(&delivery.headers, &delivery.body);
+        read.is_ok_and(|(envelope, _)| !self.certificates.knows(&envelope.certificate_url, now))
+    }
+
     /// Fetches the certificate, where the message could be one of ours and we do not have it.
     pub(super) async fn prepare(&self, delivery: &Delivery, now: Timestamp) {
         if let Ok((envelope, _)) = self.rules.read(&delivery.headers, &delivery.body) {
@@ -106,6 +112,7 @@ impl Sns {
         if !certificate.verifies(version, text.as_bytes(), &signature) {
             return Err(Reason::SignatureMismatch);
         }
+        self.certificates.prove(&envelope.certificate_url);
         let challenge = challenge(&envelope)?;
         Ok(Signed {
             id: Some(Cow::Owned(envelope.id.clone())),
