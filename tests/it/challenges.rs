@@ -201,10 +201,24 @@ async fn without_its_certificate_a_notification_is_asked_for_again_and_many_are_
         assert!(answer.headers.contains_key(header::RETRY_AFTER));
         assert!(answer.status == StatusCode::SERVICE_UNAVAILABLE || answer.status == StatusCode::TOO_MANY_REQUESTS);
     }
-    assert_eq!(limited, 10);
+    assert_eq!(limited, 11, "20 go through, and the fetch counts as one");
     assert_eq!(last_refusal(&app, "aws"), "certificate_unavailable");
     assert_eq!(aws.asked().len(), 1);
     assert_nothing_stored(&app).await;
+}
+
+#[tokio::test]
+async fn whoever_names_many_certificates_pays_for_each() {
+    let aws = Aws::new();
+    aws.answers(None);
+    let app = with_aws(&aws).await;
+    for number in 0..30 {
+        let mut envelope: Value = serde_json::from_slice(&body("sns-s-v2-valid")).expect("JSON");
+        let url = format!("https://sns.us-east-1.amazonaws.com/SimpleNotificationService-{number:032}.pem");
+        envelope["SigningCertURL"] = url.into();
+        publish(&app, "aws", envelope.to_string().into_bytes()).await;
+    }
+    assert_eq!(aws.asked().len(), 10, "half of what there is for all: each costs the fetch and the refusal");
 }
 
 #[tokio::test]
