@@ -82,6 +82,8 @@ async fn the_demo_shows_every_scene_and_ends_with_nothing_left_behind() {
     let mut sever = Sever::start(&["demo", "--exit"], temporary.path());
     let story = sever.until("scenes were as they should be").join("\n");
     for line in [
+        "its own record: zoe@example.com: 0 sessions left",
+        "verified x4; confirmed; 0 left, 8 calls",
         "ana@example.com: 3 sessions alive",
         "job done: confirmed",
         "its own record: ana@example.com: 0 sessions left, 0 tokens left, 1 revoke call",
@@ -97,7 +99,7 @@ async fn the_demo_shows_every_scene_and_ends_with_nothing_left_behind() {
         "job done: unknown_account",
         "rule \"stolen session\": alert.severity >= high is false",
         "422 quarantined",
-        "10 of 10 scenes were as they should be",
+        "11 of 11 scenes were as they should be",
     ] {
         assert!(story.contains(line), "no {line:?} in\n{story}");
     }
@@ -117,7 +119,7 @@ async fn a_provider_that_lies_is_found_out() {
     let posted = http().post(format!("{control}/_sandbox/faults")).header("content-type", "application/json");
     assert_eq!(posted.body(lie.to_string()).send().await.expect("an answer").status(), 204);
     let story = sever.until("scenes were as they should be").join("\n");
-    assert!(story.contains("9 of 10") && story.contains("saw okta dora@example.com: 2 sessions left"), "{story}");
+    assert!(story.contains("10 of 11") && story.contains("saw okta dora@example.com: 2 sessions left"), "{story}");
     assert_eq!(sever.status().await.code(), Some(1));
     assert_eq!(folders_in(temporary.path()), 1, "the log is left to look at");
 }
