@@ -9,7 +9,7 @@ use anyhow::Context;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -17,8 +17,11 @@ use tokio::net::TcpListener;
 use crate::admin::{self, AdminSettings, AdminState, Gauges, Hosts, ProviderInfo};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
-use crate::domain::{HoldReason, ProviderName};
-use crate::ingest::{self, DetailedListen, Intake, SourceIntake, TrustedProxies, WebhookLimits};
+use crate::domain::{HoldReason, ProviderName, SourceName};
+use crate::ingest::{
+    self, AmqpSettings, DetailedListen, Intake, QueueConsumer, QueueHealth, QueueParts, SourceIntake, TrustedProxies,
+    WebhookLimits,
+};
 use crate::lifecycle::Lifecycle;
 use crate::listener::{self, ListenerLimits};
 use crate::provider::{Configured, Providers};
@@ -58,6 +61,10 @@ pub struct App {
     providers: BTreeSet<ProviderName>,
     admin: Option<(AdminSettings, AdminState)>,
     retention: Retention,
+    queues: BTreeMap<SourceName, AmqpSettings>,
+    queue_health: Arc<QueueHealth>,
+    /// No source takes webhooks, so without a broker no alert can come in.
+    queues_only: bool,
 }
 
 /// Where a running service can be reached.
@@ -123,7 +130,26 @@ impl App {
         let providers = loaded.config.providers.keys().cloned().collect();
         let listen = loaded.config.listen.detailed();
         let retention = loaded.retention;
-        Ok(Self { intake, store, worker, metrics, lifecycle, clock, listen, providers, admin, retention })
+        let sources = &loaded.config.sources;
+        let queues: BTreeMap<_, _> =
+            sources.iter().filter_map(|(name, source)| Some((name.clone(), source.amqp.clone()?))).collect();
+        let queue_health = Arc::new(QueueHealth::new(queues.keys().cloned(), Arc::clone(&metrics)));
+        let queues_only = !queues.is_empty() && queues.len() == sources.len();
+        Ok(Self {
+            intake,
+            store,
+            worker,
+            metrics,
+            lifecycle,
+            clock,
+            listen,
+            providers,
+            admin,
+            retention,
+            queues,
+            queue_health,
+            queues_only,
+        })
     }
 
     /// Binds the listeners and starts everything.
@@ -148,11 +174,27 @@ impl App {
         }
         let serving = listener::serve(alerts, self.alert_router(), self.alert_limits(), self.lifecycle.clone());
         self.lifecycle.spawn_vital("alert listener", serving);
+        self.consume_queues();
         let worker = self.worker.clone();
         self.lifecycle.spawn_vital("worker", async move { worker.run().await });
         let (store, retention, lifecycle) = (Arc::clone(&self.store), self.retention, self.lifecycle.clone());
         self.lifecycle.spawn_vital("retention", async move { prune_forever(store, retention, lifecycle).await });
         Ok(addresses)
+    }
+
+    /// One consumer for each queue. Whether its broker is there is its own concern.
+    pub fn consume_queues(&self) {
+        for (name, settings) in &self.queues {
+            let Some(source) = self.intake.source(name.as_str()) else { continue };
+            let parts = QueueParts {
+                intake: Arc::clone(&self.intake),
+                health: Arc::clone(&self.queue_health),
+                clock: Arc::clone(&self.clock),
+                lifecycle: self.lifecycle.clone(),
+            };
+            let consumer = QueueConsumer::new(parts, Arc::clone(source), settings.clone());
+            self.lifecycle.spawn_vital("queue consumer", consumer.run());
+        }
     }
 
     /// Jobs of a provider that left the config say what they wait for. Once it is back, the gate is probed open.
@@ -181,7 +223,12 @@ impl App {
             trusted_proxies: TrustedProxies::new(self.listen.trusted_proxies.clone()),
             public_url: self.listen.public_url.clone(),
         };
-        let ready = readiness(Arc::clone(&self.store), self.lifecycle.clone());
+        let ready = get(ready).with_state(Readiness {
+            store: Arc::clone(&self.store),
+            lifecycle: self.lifecycle.clone(),
+            queues: Arc::clone(&self.queue_health),
+            queues_only: self.queues_only,
+        });
         ingest::router(Arc::clone(&self.intake), limits, Arc::clone(&self.clock), self.lifecycle.clone(), ready)
     }
 
@@ -232,10 +279,8 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 struct Readiness {
     store: Arc<store::SqliteStore>,
     lifecycle: Lifecycle,
-}
-
-fn readiness(store: Arc<store::SqliteStore>, lifecycle: Lifecycle) -> MethodRouter {
-    get(ready).with_state(Readiness { store, lifecycle })
+    queues: Arc<QueueHealth>,
+    queues_only: bool,
 }
 
 async fn ready(State(readiness): State<Readiness>) -> Response {
@@ -248,13 +293,15 @@ async fn ready(State(readiness): State<Readiness>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "store unavailable"}))).into_response();
     }
     let gates = readiness.store.gates().await.unwrap_or_default();
-    let degraded: Vec<String> = gates
-        .iter()
-        .map(|gate| {
-            let provider = gate.provider.as_ref().map_or("all providers", |name| name.as_str());
-            format!("{provider}: {}", gate.reason)
-        })
-        .collect();
+    let gates = gates.iter().map(|gate| {
+        let provider = gate.provider.as_ref().map_or("all providers", |name| name.as_str());
+        format!("{provider}: {}", gate.reason)
+    });
+    let degraded: Vec<String> = gates.chain(readiness.queues.degraded()).collect();
+    if readiness.queues_only && !readiness.queues.is_any_connected() {
+        let body = json!({"status": "no broker", "degraded": degraded});
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
+    }
     Json(json!({"status": "ready", "degraded": degraded})).into_response()
 }
 

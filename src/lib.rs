@@ -22,6 +22,7 @@ pub mod listener;
 pub mod policy;
 pub mod provider;
 pub mod sandbox;
+pub mod schedule;
 pub mod settings;
 pub mod store;
 pub mod telemetry;

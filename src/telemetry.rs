@@ -28,6 +28,9 @@ pub enum LogFormat {
     Text,
 }
 
+/// Libraries that say nothing in our logs.
+const SILENT: [&str; 3] = ["lapin", "amq_protocol_tcp", "amq_protocol"];
+
 /// Sends log lines to stderr. `RUST_LOG` narrows or widens them; the default is `info`.
 pub fn init_logs(format: LogFormat) {
     // Colours would be noise in a file or in a collector of logs.
@@ -40,6 +43,11 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // It would log frames, passwords among them, and tell as errors what we handle and tell ourselves.
+    let filter = SILENT.iter().fold(filter, |filter, target| match format!("{target}=off").parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    });
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(colours);
     match format {
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).init(),
@@ -158,6 +166,8 @@ pub struct Metrics {
     pub oldest_due: Family<ProviderOnly, Seconds>,
     /// `sever_quarantine`, set when scraped
     pub quarantine: Family<SourceOnly, Count>,
+    /// `sever_amqp_connected`
+    pub amqp_connected: Family<SourceOnly, Count>,
     attempts: Family<ProviderClass, Counter>,
     revoked: Family<ProviderOnly, Histogram>,
     revocation: Family<ProviderOutcome, Histogram>,
@@ -188,6 +198,7 @@ impl Metrics {
             held: Family::default(),
             oldest_due: Family::default(),
             quarantine: Family::default(),
+            amqp_connected: Family::default(),
             attempts: Family::default(),
             revoked: Family::new_with_constructor(long_buckets),
             revocation: Family::new_with_constructor(long_buckets),
@@ -206,6 +217,7 @@ impl Metrics {
         registry.register("held_jobs", "Held jobs by reason", self.held.clone());
         registry.register_with_unit("oldest_due", "Age of the oldest due job", Unit::Seconds, self.oldest_due.clone());
         registry.register("quarantine", "Deliveries kept in quarantine", self.quarantine.clone());
+        registry.register("amqp_connected", "Whether the queue is consumed", self.amqp_connected.clone());
         registry.register("attempts", "Attempts by how they ended", self.attempts.clone());
         let seconds = || Unit::Seconds;
         registry.register_with_unit("revoked", "Received to the provider's yes", seconds(), self.revoked.clone());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::anyhow;
 use clap::Args;
 
-use super::{ConfigFile, Failure, Outcome, block_on, err, out};
+use super::{ConfigFile, Failure, Outcome, block_on, err, out, queues};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Loaded;
 use crate::domain::ProviderName;
@@ -16,7 +16,7 @@ use crate::provider::{Configured, CredentialReport};
 pub(super) struct CheckArgs {
     #[command(flatten)]
     file: ConfigFile,
-    /// Also try every credential at its provider; changes nothing there
+    /// Also try every credential at its provider or broker; changes nothing there
     #[arg(long)]
     online: bool,
 }
@@ -45,7 +45,16 @@ async fn check_all(loaded: &Loaded) -> Outcome {
     for (name, configured) in loaded.providers.iter() {
         failed += usize::from(!check_one(name, configured).await);
     }
-    if failed == 0 { Ok(()) } else { Err(Failure::Failed(anyhow!("{failed} provider(s) do not take us as we are"))) }
+    let mut queues = 0;
+    for (name, source) in &loaded.config.sources {
+        if let Some(amqp) = &source.amqp {
+            queues += usize::from(!queues::check(name, amqp).await);
+        }
+    }
+    let providers = (failed > 0).then(|| format!("{failed} provider(s) do not take us as we are"));
+    let queues = (queues > 0).then(|| format!("{queues} queue(s) are not as they should be"));
+    let faults: Vec<_> = providers.into_iter().chain(queues).collect();
+    if faults.is_empty() { Ok(()) } else { Err(Failure::Failed(anyhow!(faults.join(", ")))) }
 }
 
 /// Whether everything that sever does there would work.

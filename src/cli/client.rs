@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use reqwest::RequestBuilder;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::Value;
 
 use super::text::{Sheet, plain, plain_json};
 use super::{Failure, Outcome, err, out};
@@ -265,6 +266,24 @@ impl Http {
         let text = String::from_utf8(body).map_err(|_| self.strange(status))?;
         serde_json::from_str::<IgnoredAny>(&text).map_err(|_| self.strange(status))?;
         Ok(Answer(text))
+    }
+
+    /// Looks at another service's API, as this user; `None`: there is no such thing.
+    pub(super) async fn look(&self, path: &str, (user, password): (&str, &str)) -> Result<Option<Value>, ApiError> {
+        let request = self.get(path).basic_auth(user, Some(password));
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        match response.status() {
+            StatusCode::NOT_FOUND => return Ok(None),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                let base = &self.base.0;
+                let message = format!("{base} refuses the user of the broker's URL; give it the tag `monitoring`");
+                return Err(ApiError::Strange(message));
+            }
+            status if !status.is_success() => return Err(self.strange(status)),
+            _ => {}
+        }
+        let status = response.status();
+        Ok(Some(response.json().await.map_err(|_| self.strange(status))?))
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> ApiError {

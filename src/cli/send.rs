@@ -1,4 +1,4 @@
-//! `sever send`: signs a body and posts it, as a source of alerts does, and waits for what comes of it.
+//! `sever send`: signs a body and posts or publishes it, as a source of alerts does, and waits for what comes of it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,8 +8,10 @@ use clap::Args;
 use http::StatusCode;
 
 use super::client::{ADMIN_URL, Answer, Api, ApiError, BaseUrl, Http, TokenFile};
+use super::publish::{PublishArgs, Sought};
 use super::signing::{Signing, SigningArgs};
 use super::source::read_body;
+use super::text::plain_json;
 use super::wait::{self, Stopwatch};
 use super::{Failure, Outcome, block_on, err, out, receipt};
 use crate::domain::SourceName;
@@ -30,6 +32,8 @@ pub(super) struct SendArgs {
     /// The alert listener
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     url: BaseUrl,
+    #[command(flatten)]
+    publish: PublishArgs,
     /// Wait until every job is done, dead, held or cancelled; fail unless every one is done well
     #[arg(long)]
     wait: bool,
@@ -48,6 +52,9 @@ pub(super) struct SendArgs {
 
 pub(super) fn run(args: &SendArgs) -> Outcome {
     let signing = args.signing.prepare(|source| args.url.alerts(source?))?;
+    if args.publish.is_asked() {
+        return publish(args, &signing);
+    }
     let Some(source) = signing.source.clone() else {
         return Err(Failure::Usage(anyhow!("--scheme needs --source too: it says where to send to")));
     };
@@ -57,6 +64,31 @@ pub(super) fn run(args: &SendArgs) -> Outcome {
     block_on(send(&delivery, api))?
 }
 
+fn publish(args: &SendArgs, signing: &Signing) -> Outcome {
+    let publisher = args.publish.publisher(signing.settings.as_ref())?;
+    let body = read_body(&args.body)?;
+    // Told before anything is sent.
+    let waiting = args.wait.then(|| -> Result<_, Failure> {
+        let (Some(name), Some(settings)) = (&signing.source, &signing.settings) else {
+            return Err(Failure::Usage(anyhow!("--wait needs the source's config: name both, and no --scheme")));
+        };
+        Ok((Sought::new(name, settings, &body, signing.id())?, Api::new(&args.admin_url, &args.token)?))
+    });
+    let waiting = waiting.transpose()?;
+    block_on(async {
+        let watch = Stopwatch::start(args.timeout.0);
+        publisher.publish(signing, &body).await?;
+        err(&format!("sever: the broker has delivery {} on disk", signing.id()));
+        let Some((sought, api)) = waiting else { return Ok(()) };
+        let receipt = sought.receipt(&api, &watch).await?;
+        if args.json {
+            out(&plain_json(&serde_json::to_string(&receipt).map_err(anyhow::Error::from)?));
+        }
+        told(args, &receipt)?;
+        wait::until_settled(&api, &receipt, &watch, args.json).await
+    })?
+}
+
 async fn send(delivery: &Delivery<'_>, api: Option<Api>) -> Outcome {
     let args = delivery.args;
     let watch = Stopwatch::start(args.timeout.0);
@@ -64,17 +96,23 @@ async fn send(delivery: &Delivery<'_>, api: Option<Api>) -> Outcome {
     let receipt: Receipt = answer.read()?;
     if args.json {
         out(&answer.json());
-    } else {
-        receipt::sheet(&receipt).print();
+    }
+    told(args, &receipt)?;
+    match api {
+        Some(api) => wait::until_settled(&api, &receipt, &watch, args.json).await,
+        None => Ok(()),
+    }
+}
+
+fn told(args: &SendArgs, receipt: &Receipt) -> Outcome {
+    if !args.json {
+        receipt::sheet(receipt).print();
     }
     if receipt.status == ReceiptStatus::Quarantined {
         let message = "the delivery is kept, and nothing was done; `sever quarantine list` has the reason";
         return Err(Failure::Failed(anyhow!(message)));
     }
-    match api {
-        Some(api) => wait::until_settled(&api, &receipt, &watch, args.json).await,
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// A body on its way.

@@ -12,6 +12,7 @@ use super::source::Chosen;
 use super::{ConfigFile, Failure};
 use crate::clock::{Clock, SystemClock};
 use crate::domain::SourceName;
+use crate::ingest::SourceSettings;
 use crate::settings::SecretRef;
 use crate::verify::{
     HeaderPrefix, MacAlgorithm, SignatureEncoding, SignatureScheme, Signer, TimestampFormat, Verifier, VerifySettings,
@@ -78,6 +79,8 @@ fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 pub(super) struct Signing {
     /// The source, unless the scheme was given without one.
     pub(super) source: Option<SourceName>,
+    /// What the config says about it, where it was read.
+    pub(super) settings: Option<SourceSettings>,
     signer: Signer,
     id: String,
     time: Option<Timestamp>,
@@ -88,7 +91,7 @@ impl SigningArgs {
     ///
     /// `url` is where the body will be posted, which some schemes sign.
     pub(super) fn prepare(&self, url: impl Fn(Option<&SourceName>) -> Option<Uri>) -> Result<Signing, Failure> {
-        let (source, mut settings) = self.settings()?;
+        let (source, configured, mut settings) = self.settings()?;
         // The others need not be on this machine.
         settings.secrets.truncate(1);
         settings.key_ids.truncate(1);
@@ -97,15 +100,16 @@ impl SigningArgs {
             signer = signer.posting_to(url);
         }
         let id = self.id.clone().unwrap_or_else(|| format!("msg_{}", uuid::Uuid::now_v7().simple()));
-        let signing = Signing { source, signer, id, time: self.time };
+        let signing = Signing { source, settings: configured, signer, id, time: self.time };
         self.refuse_what_would_be_ignored(&signing, &settings)?;
         Ok(signing)
     }
 
-    fn settings(&self) -> Result<(Option<SourceName>, VerifySettings), Failure> {
+    fn settings(&self) -> Result<(Option<SourceName>, Option<SourceSettings>, VerifySettings), Failure> {
         let (Some(scheme), Some(secret)) = (self.scheme, &self.secret_file) else {
             let chosen = Chosen::read(&self.file, self.source.as_ref())?;
-            return Ok((Some(chosen.name), chosen.source.verify));
+            let verify = chosen.source.verify.clone();
+            return Ok((Some(chosen.name), Some(chosen.source), verify));
         };
         let settings = VerifySettings {
             header_prefix: self.header_prefix,
@@ -120,7 +124,7 @@ impl SigningArgs {
             key_ids: self.key_id.iter().cloned().collect(),
             ..VerifySettings::new(scheme, vec![SecretRef::File(secret.clone())])
         };
-        Ok((self.source.clone(), settings))
+        Ok((self.source.clone(), None, settings))
     }
 
     /// Whether the arguments name a scheme, and so need no config.
@@ -152,6 +156,11 @@ fn wrong(problems: &[crate::verify::VerifierProblem]) -> Failure {
 }
 
 impl Signing {
+    /// The id of every delivery that it signs.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
     /// The headers that go with this body.
     pub(super) fn sign(&self, body: &[u8]) -> Result<Vec<(HeaderName, HeaderValue)>, Failure> {
         let time = self.time.unwrap_or_else(|| SystemClock::new().now());

@@ -9,7 +9,7 @@ use crate::admin::Tokens;
 use crate::clock::Clock;
 use crate::decode::Decoder;
 use crate::domain::{ProviderName, ScopeKind, SourceName};
-use crate::ingest::OPERATOR_SOURCE;
+use crate::ingest::{OPERATOR_SOURCE, SourceSettings};
 use crate::policy::{KnownProviders, Policy, PolicySettings};
 use crate::provider::{ProviderSettings, Providers};
 use crate::settings::{ByteSize, SecretRef};
@@ -117,7 +117,7 @@ impl Builder<'_> {
         for (name, source) in &config.sources {
             match Decoder::new(source.format, source.alert.as_ref()) {
                 Ok(decoder) => {
-                    self.unmapped(name, source.webhook.max_body, &decoder);
+                    self.unmapped(name, source.max_body(), &decoder);
                     decoders.insert(name.clone(), decoder);
                 }
                 Err(found) => {
@@ -205,12 +205,57 @@ impl Builder<'_> {
             }
         }
         for (name, source) in &config.sources {
-            if source.webhook.max_body > LARGEST_BODY {
-                self.error(&format!("sources.{name}.webhook.max_body"), format!("use at most {LARGEST_BODY}"));
+            let door = if source.amqp.is_some() { "amqp" } else { "webhook" };
+            if source.max_body() > LARGEST_BODY {
+                self.error(&format!("sources.{name}.{door}.max_body"), format!("use at most {LARGEST_BODY}"));
             }
         }
+        self.queues(config);
         self.guards_outlive_alerts(config);
         self.shared_secrets(config);
+    }
+
+    /// Queues, each by itself and against the others.
+    fn queues(&mut self, config: &Config) {
+        let mut known: HashMap<(String, u16, String, &str), &SourceName> = HashMap::new();
+        for (name, source) in &config.sources {
+            let Some(amqp) = &source.amqp else { continue };
+            let place = format!("sources.{name}.amqp");
+            if source.webhook.is_some() {
+                self.error(&place, "a source has `webhook` or `amqp`; make two, which share `issuer` and secret");
+            }
+            for (key, message) in amqp.problems() {
+                self.error(&format!("{place}.{key}"), message);
+            }
+            for (key, message) in amqp.warnings() {
+                self.warn(&format!("{place}.{key}"), message);
+            }
+            self.settings_without_effect(name, source);
+            for (_, address) in amqp.addresses() {
+                let queue =
+                    (address.host().to_lowercase(), address.port(), address.vhost().to_owned(), amqp.queue.as_str());
+                if let Some(other) = known.insert(queue, name).filter(|other| *other != name) {
+                    let message = format!("is also the queue of {other}; each message would go to only one of them");
+                    self.error(&format!("{place}.queue"), message);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// What means something to webhooks alone, or should be otherwise for a queue.
+    fn settings_without_effect(&mut self, name: &SourceName, source: &SourceSettings) {
+        if source.limit.is_some() {
+            self.warn(&format!("sources.{name}.limit"), "has no effect on a queue; `prefetch` bounds it");
+        }
+        if source.on_undecodable.is_some() {
+            self.warn(&format!("sources.{name}.on_undecodable"), "has no effect on a queue, which gets no answer");
+        }
+        if source.verify.tolerance.is_none() {
+            let message = "no `tolerance` is set: whatever waits in the queue for more than 5m goes to quarantine; \
+                           24h suits a queue";
+            self.warn(&format!("sources.{name}.verify"), message);
+        }
     }
 
     /// An alert is known as long as its jobs are kept; a repeat of its delivery may pass for twice the tolerance.

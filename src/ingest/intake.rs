@@ -23,13 +23,17 @@ use crate::verify::{Challenge, Reason, Verified, Verifier, VerifyError};
 
 /// One source, ready to judge deliveries.
 pub struct SourceIntake {
-    name: SourceName,
-    verifier: Verifier,
+    pub(super) name: SourceName,
+    pub(super) verifier: Verifier,
     decoder: Arc<Decoder>,
     issuer: String,
     limit: Option<SourceLimit>,
     max_age: Option<std::time::Duration>,
     dry_run: bool,
+    /// Bounds the refusals of a queue that are logged; its publishers have no address to bound them by.
+    pub(super) told_refusals: SourceLimit,
+    /// Whether it takes requests. A queue's source does not.
+    pub takes_webhooks: bool,
     /// The largest body taken, in bytes.
     pub max_body: usize,
     /// The answer to what cannot be decoded.
@@ -51,12 +55,20 @@ impl SourceIntake {
             name,
             verifier,
             decoder: Arc::new(decoder),
-            limit: settings.limit.as_ref().and_then(|rate| SourceLimit::new(rate, clock)),
+            limit: settings.limit.as_ref().and_then(|rate| SourceLimit::new(rate, Arc::clone(&clock))),
+            told_refusals: SourceLimit::of_refusals(clock),
             max_age: settings.max_age.map(|age| age.0),
             dry_run: settings.dry_run,
-            max_body: settings.webhook.max_body.as_usize(),
+            takes_webhooks: settings.takes_webhooks(),
+            max_body: settings.max_body().as_usize(),
             on_undecodable: settings.on_undecodable(),
         }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &SourceName {
+        &self.name
     }
 
     /// Whether its scheme takes bodies of this type.
@@ -72,7 +84,7 @@ impl SourceIntake {
     }
 
     /// Mapping a large body must not keep others waiting.
-    async fn decode(&self, verified: &Verified) -> Result<Result<Decoded, DecodeError>, Refusal> {
+    pub(super) async fn decode(&self, verified: &Verified) -> Result<Result<Decoded, DecodeError>, Refusal> {
         if !self.decoder.is_slow(verified.body().len()) {
             return Ok(self.decoder.decode(verified));
         }
@@ -93,10 +105,17 @@ const MOST_ELEMENTS_TOLD: usize = 1000;
 
 /// What a delivery was made into.
 #[derive(Default)]
-struct Planned {
+pub(super) struct Planned {
     alerts: Vec<PlannedAlert>,
     quarantine: Option<String>,
     elements: Vec<QuarantinedElement>,
+}
+
+impl Planned {
+    /// Kept for a person, and nothing done.
+    pub(super) fn kept(reason: String) -> Self {
+        Self { quarantine: Some(reason), ..Self::default() }
+    }
 }
 
 /// What became of a delivery.
@@ -133,9 +152,9 @@ pub struct Intake {
     sources: HashMap<SourceName, Arc<SourceIntake>>,
     dry_providers: BTreeSet<ProviderName>,
     policy: Arc<Policy>,
-    store: Arc<dyn JobStore>,
-    clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
+    pub(super) store: Arc<dyn JobStore>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Arc<Metrics>,
     refusals: Arc<Refusals>,
     forged: PeerLimit,
 }
@@ -291,7 +310,8 @@ impl Intake {
         }
     }
 
-    fn plan(
+    /// Plans what was decoded. The only refusal is that of alerts older than the source takes.
+    pub(super) fn plan(
         &self,
         source: &SourceIntake,
         verified: &Verified,
@@ -301,9 +321,13 @@ impl Intake {
             Ok(decoded) => Ok(self.without_old(source, decoded)?),
             Err(error) => Err(error),
         };
-        let planned = self.plan_all(source, decoded);
+        Ok(self.admission(source, verified, self.plan_all(source, decoded)))
+    }
+
+    /// What is stored of an authentic delivery.
+    pub(super) fn admission(&self, source: &SourceIntake, verified: &Verified, planned: Planned) -> Admission {
         let guard = verified.guard();
-        Ok(Admission {
+        Admission {
             source: source.name.clone(),
             issuer: source.issuer.clone(),
             guard,
@@ -315,7 +339,7 @@ impl Intake {
             alerts: planned.alerts,
             quarantine: planned.quarantine,
             elements: planned.elements,
-        })
+        }
     }
 
     /// A delivery of old alerts alone is stale. In a batch an old one is kept for a person, as one that is none is, and the
@@ -343,7 +367,7 @@ impl Intake {
     fn plan_all(&self, source: &SourceIntake, decoded: Result<Decoded, DecodeError>) -> Planned {
         let decoded = match decoded {
             Ok(decoded) => decoded,
-            Err(error) => return Planned { quarantine: Some(error.to_string()), ..Planned::default() },
+            Err(error) => return Planned::kept(error.to_string()),
         };
         let mut failures = Vec::new();
         if decoded.is_all_bad() {
@@ -433,7 +457,7 @@ fn header_list(verified: &Verified) -> Vec<(String, String)> {
     verified.headers().iter().filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect()
 }
 
-fn result_word(status: ReceiptStatus) -> &'static str {
+pub(super) fn result_word(status: ReceiptStatus) -> &'static str {
     match status {
         ReceiptStatus::Accepted => "accepted",
         ReceiptStatus::Duplicate => "duplicate",

@@ -78,6 +78,13 @@ impl SourceLimit {
         Some(Self { limiter: RateLimiter::direct_with_clock(quota, clock.clone()), clock })
     }
 
+    /// How many refusals of a queue are told: as many as forged requests of one peer.
+    pub(super) fn of_refusals(clock: Arc<dyn Clock>) -> Self {
+        let quota = Quota::per_second(NonZeroU32::MIN).allow_burst(FORGED_BURST);
+        let clock = SteadyClock::new(clock);
+        Self { limiter: RateLimiter::direct_with_clock(quota, clock.clone()), clock }
+    }
+
     /// `Err`: how long to wait.
     pub(super) fn take(&self) -> Result<(), Duration> {
         self.limiter.check().map_err(|wait| wait.wait_time_from(self.clock.now()))

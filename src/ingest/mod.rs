@@ -1,14 +1,20 @@
 //! The way in: a delivery becomes a receipt or a refusal, and a question of the sender is answered.
 
+mod amqp;
 mod intake;
 mod limit;
 mod order;
 mod peer;
+mod queued;
 mod refusal;
 mod settings;
 mod unread;
 mod webhook;
 
+pub use amqp::{
+    Address, AmqpSettings, AmqpTls, BrokerUrl, Link, LinkError, QueueConsumer, QueueHealth, QueueParts, Standing,
+    dead_letter_queue, look,
+};
 pub use intake::{Intake, SourceIntake, Taken};
 pub use limit::PeerLimit;
 pub use order::{OPERATOR_SOURCE, Order};

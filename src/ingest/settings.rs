@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::amqp::AmqpSettings;
 use crate::decode::{AlertFormat, MappingSettings};
 use crate::settings::{ByteSize, Duration, Rate};
 use crate::verify::VerifySettings;
@@ -15,9 +16,12 @@ use crate::verify::VerifySettings;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceSettings {
-    /// Takes deliveries at `POST /v1/alerts/{source}`.
+    /// Takes deliveries at `POST /v1/alerts/{source}`. Default: with the defaults, where there is no `amqp`.
     #[serde(default)]
-    pub webhook: WebhookSettings,
+    pub webhook: Option<WebhookSettings>,
+    /// Takes the messages of a queue instead.
+    #[serde(default)]
+    pub amqp: Option<AmqpSettings>,
     /// How its deliveries are authenticated.
     pub verify: VerifySettings,
     /// What their bodies look like. Default: `sever`, where there is no `alert` either.
@@ -52,6 +56,21 @@ impl SourceSettings {
         let usual =
             if self.verify.scheme.punishes_refusals() { OnUndecodable::Accepted } else { OnUndecodable::default() };
         self.on_undecodable.unwrap_or(usual)
+    }
+
+    /// Whether it takes requests.
+    #[must_use]
+    pub fn takes_webhooks(&self) -> bool {
+        self.amqp.is_none()
+    }
+
+    /// The largest body taken.
+    #[must_use]
+    pub fn max_body(&self) -> ByteSize {
+        match &self.amqp {
+            Some(amqp) => amqp.max_body,
+            None => self.webhook.clone().unwrap_or_default().max_body,
+        }
     }
 }
 

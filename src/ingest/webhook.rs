@@ -71,7 +71,9 @@ async fn receive(
     ConnectInfo(connected): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    let Some(source) = webhook.intake.source(&name) else { return Refusal::UnknownSource.into_response() };
+    let Some(source) = webhook.intake.source(&name).filter(|source| source.takes_webhooks) else {
+        return Refusal::UnknownSource.into_response();
+    };
     let (parts, body) = request.into_parts();
     let peer = webhook.limits.trusted_proxies.peer(connected.ip(), &parts.headers);
     if parts.method != Method::POST {

@@ -46,6 +46,8 @@ pub enum Reason {
     MalformedHeader,
     /// The id is not 1 to 256 of `A-Z a-z 0-9 _ -`.
     MalformedId,
+    /// What the transport gives as the id is not the one that is signed.
+    IdMismatch,
     /// The time is not written as the scheme writes it.
     MalformedTimestamp,
     /// The signature is not the strict encoding of a MAC of the right length.
@@ -94,6 +96,7 @@ impl Reason {
             Self::DuplicateHeader => "duplicate_header",
             Self::MalformedHeader => "malformed_header",
             Self::MalformedId => "malformed_id",
+            Self::IdMismatch => "id_mismatch",
             Self::MalformedTimestamp => "malformed_timestamp",
             Self::MalformedSignature => "malformed_signature",
             Self::UnknownVersion => "unknown_version",

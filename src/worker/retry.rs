@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use backoff::ExponentialBackoff;
-use backoff::backoff::Backoff;
 use jiff::Timestamp;
 
 use crate::domain::{Claim, DeadReason, Disposition, Next};
+use crate::schedule::Schedule;
 
 /// A job that was claimed so often, and is told to wait once more, may be given up if it is old enough.
 const TOLD_TO_WAIT: u32 = 10;
@@ -27,8 +26,8 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The default spread; that of the `backoff` crate.
-    pub const SPREAD: f64 = 0.5;
+    /// The default spread.
+    pub const SPREAD: f64 = Schedule::SPREAD;
 
     /// What an error makes of its job. `None`: the provider's `check` has to tell whether it is about us.
     #[must_use]
@@ -57,24 +56,11 @@ impl RetryPolicy {
         if tried_for >= self.give_up_after { Next::Dead(DeadReason::Exhausted) } else { next }
     }
 
-    /// The wait after so many failures. The schedule is the `backoff` crate's, entered at the stored count, so that
-    /// a restart changes nothing.
+    /// The wait after so many failures, entered at the stored count, so that a restart changes nothing.
     #[must_use]
     pub fn delay(&self, failures: u32) -> Duration {
-        let steps = i32::try_from(failures.min(64)).unwrap_or(64);
-        let raw = self.first.as_secs_f64() * self.factor.powi(steps);
-        let current_interval = Duration::try_from_secs_f64(raw).unwrap_or(self.longest).min(self.longest);
-        let mut schedule = ExponentialBackoff {
-            current_interval,
-            initial_interval: self.first,
-            randomization_factor: self.spread,
-            multiplier: self.factor,
-            max_interval: self.longest,
-            // The crate would stop after 15 minutes; `give_up_after` decides that here.
-            max_elapsed_time: None,
-            ..ExponentialBackoff::default()
-        };
-        schedule.next_backoff().unwrap_or(self.longest)
+        let Self { first, factor, longest, spread, .. } = *self;
+        Schedule { first, factor, longest, spread }.delay(failures)
     }
 }
 

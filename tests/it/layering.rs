@@ -26,14 +26,18 @@ const STAGES: &[(&str, &[&str])] = &[
     ("audit", &["domain"]),
     ("domain", &[]),
     ("expression", &[]),
+    ("schedule", &[]),
     ("settings", &["domain"]),
-    ("ingest", &["clock", "decode", "domain", "lifecycle", "listener", "policy", "settings", "store", "verify"]),
+    (
+        "ingest",
+        &["clock", "decode", "domain", "lifecycle", "listener", "policy", "schedule", "settings", "store", "verify"],
+    ),
     ("verify", &["clock", "domain", "settings"]),
     // Only the verifier makes a `Verified`, so bytes that are not authentic cannot be decoded.
     ("decode", &["domain", "expression", "settings", "verify::Verified"]),
     ("policy", &["domain", "expression", "settings"]),
     ("store", &["audit", "clock", "domain", "settings"]),
-    ("worker", &["clock", "domain", "lifecycle", "policy", "provider", "settings", "store"]),
+    ("worker", &["clock", "domain", "lifecycle", "policy", "provider", "schedule", "settings", "store"]),
     ("provider", &["clock", "domain", "settings"]),
     ("admin", &["audit", "clock", "domain", "ingest", "policy", "provider", "settings", "store"]),
     (
@@ -46,6 +50,15 @@ const STAGES: &[(&str, &[&str])] = &[
             "config",
             "decode",
             "domain",
+            // A broker is reached in one way, whoever publishes, looks or consumes.
+            "ingest::Address",
+            "ingest::AmqpSettings",
+            "ingest::AmqpTls",
+            "ingest::BrokerUrl",
+            "ingest::Link",
+            "ingest::LinkError",
+            "ingest::dead_letter_queue",
+            "ingest::look",
             // What the admin API and the alert listener answer: data without behaviour, so that the two ends agree.
             "ingest::Problem",
             "ingest::RefusalView",
@@ -56,6 +69,7 @@ const STAGES: &[(&str, &[&str])] = &[
             "sandbox",
             "settings",
             // What operators see, read back from the API; `demo` asks the store itself.
+            "store::AlertReceipt",
             "store::AlertView",
             "store::GateView",
             "store::JobDetail",
