@@ -55,6 +55,8 @@ pub struct App {
     pub worker: Worker,
     /// What is measured.
     pub metrics: Arc<Metrics>,
+    /// How the queues stand.
+    pub queue_health: Arc<QueueHealth>,
     lifecycle: Lifecycle,
     clock: Arc<dyn Clock>,
     listen: DetailedListen,
@@ -62,7 +64,6 @@ pub struct App {
     admin: Option<(AdminSettings, AdminState)>,
     retention: Retention,
     queues: BTreeMap<SourceName, AmqpSettings>,
-    queue_health: Arc<QueueHealth>,
     /// No source takes webhooks, so without a broker no alert can come in.
     queues_only: bool,
 }

@@ -123,7 +123,7 @@ fn client() -> reqwest::Client {
 }
 
 /// No call for two seconds: retries after lost answers come sooner than that.
-async fn wait_until_idle(okta: &OktaSandbox) {
+pub(crate) async fn wait_until_idle(okta: &OktaSandbox) {
     let mut calls = okta.ledger().len();
     for _ in 0..120 {
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -136,7 +136,7 @@ async fn wait_until_idle(okta: &OktaSandbox) {
     panic!("the work does not end");
 }
 
-async fn all_jobs(path: &std::path::Path, clock: &Arc<dyn Clock>) -> Vec<JobView> {
+pub(crate) async fn all_jobs(path: &std::path::Path, clock: &Arc<dyn Clock>) -> Vec<JobView> {
     let store = SqliteStore::open(path, Arc::clone(clock), Arc::new(Metrics::new())).expect("the store opens");
     let (mut jobs, mut cursor) = (Vec::new(), None);
     loop {
@@ -151,7 +151,7 @@ async fn all_jobs(path: &std::path::Path, clock: &Arc<dyn Clock>) -> Vec<JobView
 }
 
 #[expect(clippy::print_stdout, reason = "the figures are worth keeping, whatever the verdict")]
-fn judge(okta: &OktaSandbox, acknowledged: &BTreeMap<String, Person>, jobs: &[JobView]) {
+pub(crate) fn judge(okta: &OktaSandbox, acknowledged: &BTreeMap<String, Person>, jobs: &[JobView]) {
     let by_account: BTreeMap<&str, &JobView> =
         jobs.iter().filter_map(|job| Some((job.subject.id.as_deref()?, job))).collect();
     assert_eq!(by_account.len(), jobs.len(), "one job for each person");

@@ -2,6 +2,7 @@
 
 mod admin;
 mod challenges;
+mod amqp;
 mod cli_client;
 mod demo;
 mod formats;

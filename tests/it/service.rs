@@ -19,16 +19,16 @@ use tempfile::TempDir;
 use crate::process::{Server, sever};
 use crate::testapp::{by_email, uuid};
 
-const OKTA_TOKEN: &str = "00canaryOktaTokenThatMustNeverBeSeen000001";
+pub(crate) const OKTA_TOKEN: &str = "00canaryOktaTokenThatMustNeverBeSeen000001";
 
 /// What `sever init` writes, pointed at the sandbox.
-struct Setup {
-    folder: TempDir,
-    sandbox: Sandbox,
+pub(crate) struct Setup {
+    pub(crate) folder: TempDir,
+    pub(crate) sandbox: Sandbox,
 }
 
 impl Setup {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let sandbox = Sandbox::start(SocketAddr::from(([127, 0, 0, 1], 0)), clock).await.expect("a port");
         let admin = Person::new("admin@example.com");
@@ -47,16 +47,16 @@ impl Setup {
         Self { folder, sandbox }
     }
 
-    fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.folder.path().join("sever.yaml")
     }
 
-    fn secret(&self, name: &str) -> String {
+    pub(crate) fn secret(&self, name: &str) -> String {
         let text = std::fs::read_to_string(self.folder.path().join("secrets").join(name)).expect("a secret");
         text.trim_end().to_owned()
     }
 
-    fn serve(&self, more: &[(&str, &str)]) -> Server {
+    pub(crate) fn serve(&self, more: &[(&str, &str)]) -> Server {
         let environment: Vec<_> = more.iter().copied().chain([("OKTA_TOKEN", OKTA_TOKEN)]).collect();
         Server::start_with(&self.config(), &environment).expect("it starts")
     }
@@ -79,12 +79,12 @@ impl Setup {
         (answer.status().as_u16(), answer.text().await.expect("a body"))
     }
 
-    async fn admin(&self, server: &Server, path: &str, token: &str) -> String {
+    pub(crate) async fn admin(&self, server: &Server, path: &str, token: &str) -> String {
         let url = format!("http://{}{path}", server.admin.expect("an operator API"));
         client().get(url).bearer_auth(token).send().await.expect("an answer").text().await.expect("a body")
     }
 
-    async fn wait_until(&self, what: &str, done: impl Fn(&Sandbox) -> bool) {
+    pub(crate) async fn wait_until(&self, what: &str, done: impl Fn(&Sandbox) -> bool) {
         for _ in 0..600 {
             if done(&self.sandbox) {
                 return;

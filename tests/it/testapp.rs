@@ -32,6 +32,7 @@ pub(crate) struct TestApp {
     pub(crate) sandbox: Sandbox,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) folder: TempDir,
+    pub(crate) lifecycle: Lifecycle,
     signer: Signer,
 }
 
@@ -121,7 +122,7 @@ impl TestApp {
         let lifecycle = Lifecycle::new();
         let app = Self::open(config, &sandbox, &folder, &shared, &lifecycle, adjust);
         let signer = Signer::new(&signing()).expect("a signer");
-        Self { app, sandbox, clock, folder, signer }
+        Self { app, sandbox, clock, folder, lifecycle, signer }
     }
 
     fn open(
@@ -148,7 +149,7 @@ impl TestApp {
         let lifecycle = Lifecycle::new();
         let shared: Arc<dyn Clock> = clock.clone();
         let app = Self::open(config, &sandbox, &folder, &shared, &lifecycle, |_| ());
-        Self { app, sandbox, clock, folder, signer }
+        Self { app, sandbox, clock, folder, lifecycle, signer }
     }
 
     pub(crate) fn okta(&self) -> &OktaSandbox {

@@ -1,0 +1,84 @@
+//! When messages cannot be stored, or the process ends while it holds some.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::scene::Scene;
+use crate::support::broker::{until, url};
+use crate::testapp::by_email;
+
+/// Somebody has the database locked: another program, a backup, a full disk.
+fn lock(scene: &Scene) -> Connection {
+    let lock = Connection::open(scene.app.folder.path().join("sever.db")).expect("the database");
+    lock.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    lock
+}
+
+async fn publish(scene: &Scene, count: usize) {
+    for n in 0..count {
+        let email = format!("person-{n}@example.com");
+        scene.publish(&scene.signed(&format!("msg_{n}"), &by_email(&format!("edr-{n}"), &email))).await;
+    }
+}
+
+async fn until_held(scene: &Scene) {
+    scene.until_degraded("its messages cannot be stored").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_are_held_while_the_store_is_locked_and_stored_once_it_is_not() {
+    let scene = Scene::start().await;
+    let locked = lock(&scene);
+    publish(&scene, 20).await;
+    until_held(&scene).await;
+    assert_eq!(scene.broker.waiting(&scene.queue).await, 0, "all are held");
+    assert_eq!(scene.counted("accepted"), 0);
+    drop(locked);
+    scene.until_counted("accepted", 20).await;
+    scene.until_consuming().await;
+    assert_eq!(scene.counted("duplicate"), 0);
+    scene.assert_all_answered().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_ten_minutes_they_go_back_to_the_queue_for_others() {
+    let scene = Scene::with(", prefetch: 10").await;
+    let locked = lock(&scene);
+    publish(&scene, 20).await;
+    until_held(&scene).await;
+    assert_eq!(scene.broker.waiting(&scene.queue).await, 10, "the prefetch bounds what is held");
+    scene.app.clock.advance(Duration::from_secs(599));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(scene.broker.waiting(&scene.queue).await, 10, "not yet");
+    scene.app.clock.advance(Duration::from_secs(1));
+    until("they are in the queue again", async || (scene.broker.waiting(&scene.queue).await == 20).then_some(())).await;
+    scene.until_degraded("the store does not work, so its messages wait").await;
+    assert_eq!(scene.broker.waiting(&scene.queue).await, 20, "what cannot be stored is not taken again");
+    drop(locked);
+    scene.until_counted("accepted", 20).await;
+    scene.assert_all_answered().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_leaves_what_is_held_in_the_queue() {
+    let scene = Scene::start().await;
+    let locked = lock(&scene);
+    publish(&scene, 5).await;
+    until_held(&scene).await;
+    scene.stop().await;
+    assert_eq!(scene.broker.waiting(&scene.queue).await, 5);
+    drop(locked);
+    assert_eq!(scene.counted("accepted"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_finishes_what_can_be_stored() {
+    let scene = Scene::idle(&url(), ", prefetch: 50").await;
+    publish(&scene, 400).await;
+    scene.app.app.consume_queues();
+    until("some are stored", async || (scene.counted("accepted") > 0).then_some(())).await;
+    scene.stop().await;
+    let (stored, left) = (scene.counted("accepted"), scene.broker.waiting(&scene.queue).await);
+    assert_eq!(stored + u64::from(left), 400, "each is stored and acknowledged, or in the queue");
+}
