@@ -31,11 +31,32 @@ impl Subject {
 
 /// One signed request for each of these people, as bytes on the wire.
 pub(crate) fn requests(people: impl Iterator<Item = Subject>) -> Vec<Vec<u8>> {
+    let (signer, now) = (signer(), SystemClock::new().now());
+    people.map(|person| request(&signer, &person, now)).collect()
+}
+
+/// A signed message of a queue.
+pub(crate) struct Message {
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// One signed message for each of these people.
+pub(crate) fn messages(people: impl Iterator<Item = Subject>) -> Vec<Message> {
+    let (signer, now) = (signer(), SystemClock::new().now());
+    let message = |person: Subject| {
+        let body = body(&person, now).into_bytes();
+        let headers = signer.sign(&format!("msg_{}", JobId::new().0.simple()), now, &body).expect("signed");
+        let text = |(name, value): (http::HeaderName, http::HeaderValue)| (name.to_string(), value.as_bytes().to_vec());
+        Message { headers: headers.into_iter().map(text).collect(), body }
+    };
+    people.map(message).collect()
+}
+
+fn signer() -> Signer {
     let settings = json!({"scheme": "standard-webhooks", "secrets": [{"value": SECRET}]});
     let settings: VerifySettings = serde_json::from_value(settings).expect("settings");
-    let signer = Signer::new(&settings).expect("a signer");
-    let now = SystemClock::new().now();
-    people.map(|person| request(&signer, &person, now)).collect()
+    Signer::new(&settings).expect("a signer")
 }
 
 fn request(signer: &Signer, person: &Subject, now: Timestamp) -> Vec<u8> {

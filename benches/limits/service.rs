@@ -24,23 +24,38 @@ pub(crate) const CONCURRENCY: usize = 32;
 const PROTECTED: usize = 100;
 
 /// A running service with its files.
-pub(crate) struct Service {
+pub(crate) struct Service<A = Addresses> {
     pub(crate) app: App,
-    pub(crate) addresses: Addresses,
+    pub(crate) addresses: A,
     folder: TempDir,
 }
 
 impl Service {
     pub(crate) async fn start(okta: &str, concurrency: usize) -> Self {
-        let folder = folder();
-        let file = write_config(folder.path(), okta, concurrency);
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let loaded = Loaded::from_file(&file, &clock).unwrap_or_else(|problems| panic!("{problems}"));
-        let app = App::new(loaded, clock, Lifecycle::new()).expect("an app");
+        let Service { app, folder, .. } = Service::idle(okta, concurrency, None);
         let addresses = app.start().await.expect("a port");
         Self { app, addresses, folder }
     }
+}
 
+impl Service<()> {
+    /// Nothing runs yet. Its alerts come from a queue, where one is named.
+    pub(crate) fn idle(okta: &str, concurrency: usize, queue: Option<(&str, &str)>) -> Self {
+        let folder = folder();
+        let file = write_config(folder.path(), okta, concurrency);
+        if let Some((url, queue)) = queue {
+            let text = std::fs::read_to_string(&file).expect("the config");
+            let amqp = format!("  edr:\n    amqp: {{urls: [\"{url}\"], queue: {queue}}}\n");
+            std::fs::write(&file, text.replace("  edr:\n", &amqp)).expect("the config is written");
+        }
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let loaded = Loaded::from_file(&file, &clock).unwrap_or_else(|problems| panic!("{problems}"));
+        let app = App::new(loaded, clock, Lifecycle::new()).expect("an app");
+        Self { app, addresses: (), folder }
+    }
+}
+
+impl<A> Service<A> {
     /// Alerts are taken and nothing is sent.
     pub(crate) async fn pause(&self) {
         self.app.store.pause(None, Actor::operator("bench"), "measuring".to_owned()).await.expect("paused");

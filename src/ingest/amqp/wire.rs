@@ -43,6 +43,8 @@ impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Duplex for 
 pub(super) struct Wire {
     inner: Box<dyn Duplex>,
     strainer: Strainer,
+    token: CancellationToken,
+    /// Polled by reads alone: it wakes whoever polled it last, and lapin always waits for something to read.
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
@@ -52,7 +54,7 @@ impl Wire {
         address: &Address,
         tls: Option<&TlsConnector>,
         max_body: u64,
-        cut: CancellationToken,
+        token: CancellationToken,
     ) -> io::Result<Self> {
         let stream = TcpStream::connect((address.host(), address.port())).await?;
         stream.set_nodelay(true)?;
@@ -63,15 +65,13 @@ impl Wire {
                 Box::new(connector.connect(name, stream).await?)
             }
         };
-        Ok(Self { inner, strainer: Strainer::new(max_body), cut: Box::pin(cut.cancelled_owned()) })
+        let cut = Box::pin(token.clone().cancelled_owned());
+        Ok(Self { inner, strainer: Strainer::new(max_body), token, cut })
     }
 
-    /// Ready with an error once the owner has let go.
-    fn poll_cut(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        match self.cut.as_mut().poll(cx) {
-            Poll::Ready(()) => Err(io::ErrorKind::ConnectionAborted.into()),
-            Poll::Pending => Ok(()),
-        }
+    /// An error once the owner has let go.
+    fn check(&self) -> io::Result<()> {
+        if self.token.is_cancelled() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
     }
 
     /// Reads once. `Ok(0)` at the end of the stream.
@@ -87,7 +87,9 @@ impl Wire {
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, target: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.poll_cut(cx)?;
+        if self.cut.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         while self.strainer.output().is_empty() {
             if ready!(self.poll_fill(cx))? == 0 {
                 return Poll::Ready(Ok(0));
@@ -99,7 +101,7 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_cut(cx)?;
+        self.check()?;
         tokio::io::AsyncWrite::poll_write(Pin::new(&mut self.inner), cx, bytes)
     }
 
@@ -108,7 +110,7 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_cut(cx)?;
+        self.check()?;
         tokio::io::AsyncWrite::poll_shutdown(Pin::new(&mut self.inner), cx)
     }
 }

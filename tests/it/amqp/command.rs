@@ -66,7 +66,8 @@ async fn send_publishes_and_waits_until_the_sessions_are_ended() {
     setup.sandbox.okta().sign_in(&ana.id);
     let server = setup.serve(&[]);
     let admin = format!("http://{}", server.admin.expect("an operator API"));
-    let write = |body: &Value| std::fs::write(setup.folder.path().join("alert.json"), body.to_string()).expect("written");
+    let write =
+        |body: &Value| std::fs::write(setup.folder.path().join("alert.json"), body.to_string()).expect("written");
     write(&by_email("edr-1", "ana@example.com"));
     let send = ["send", "alert.json", "--source", "soc", "--amqp", "--wait", "--admin-url", &admin];
     let sent = run(&setup, &send);

@@ -275,6 +275,7 @@ async fn whoever_has_only_queues_is_not_ready_without_a_broker() {
 
     // The second of two brokers is enough.
     let both = only.replace(&format!("\"{url}\""), &format!("\"{url}\", \"{}\"", node.url()));
+    app.lifecycle.finish(Duration::from_secs(10), Duration::from_secs(1)).await;
     let app = app.restart_with(&both).await;
     app.app.consume_queues();
     until("it is ready", async || {

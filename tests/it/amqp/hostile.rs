@@ -81,7 +81,8 @@ async fn poison_ends_neither_the_process_nor_the_connection() {
     for (kind, refused) in [("deep", 1), ("key", 2), ("id", 3)] {
         run(POISON, &[&url(), &scene.queue, kind]);
         let dead = format!("{}.dead", scene.queue);
-        until(&format!("{kind}: it is dead"), async || (scene.broker.waiting(&dead).await == refused).then_some(())).await;
+        until(&format!("{kind}: it is dead"), async || (scene.broker.waiting(&dead).await == refused).then_some(()))
+            .await;
         assert_eq!(scene.refusals()[0].reason, "malformed_request", "{kind}");
     }
     scene.publish(&scene.signed("msg_1", &by_email("edr-1", "ana@example.com"))).await;

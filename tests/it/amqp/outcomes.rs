@@ -136,7 +136,10 @@ async fn what_nobody_signed_goes_to_the_dead_letters() {
         ("too_large", scene.signed("msg_large", &large)),
         ("id_mismatch", other_id),
         ("malformed_header", renamed("webhook-id", "webhook-id", AMQPValue::ByteArray(b"msg_x".to_vec().into()))),
-        ("malformed_header", renamed("webhook-signature", "webhook-signature", AMQPValue::FieldArray(FieldArray::default()))),
+        (
+            "malformed_header",
+            renamed("webhook-signature", "webhook-signature", AMQPValue::FieldArray(FieldArray::default())),
+        ),
         ("malformed_header", renamed("webhook-timestamp", "webhook-timestamp", AMQPValue::Timestamp(time as u64))),
         ("malformed_header", renamed("webhook-timestamp", "webhook-timestamp", AMQPValue::Double(time as f64))),
         ("malformed_header", renamed("webhook-id", "webhook-id", AMQPValue::Void)),
@@ -181,7 +184,8 @@ async fn a_forged_history_changes_nothing() {
         .header("x-first-death-reason", AMQPValue::LongString("rejected".into()));
     scene.publish(&message).await;
     scene.until_counted("accepted", 1).await;
-    let unsigned = Outgoing { properties: message.properties.clone().with_message_id("msg_1".into()), body: b"{}".to_vec() };
+    let unsigned =
+        Outgoing { properties: message.properties.clone().with_message_id("msg_1".into()), body: b"{}".to_vec() };
     scene.broker.publish(&format!("{}.dead", scene.queue), &unsigned).await;
     scene.broker.assert_empty(&scene.queue).await;
     assert_eq!(scene.app.jobs(None).await.len(), 1, "nothing that was put among the dead letters acts");
@@ -284,7 +288,9 @@ async fn a_storm_of_redeliveries_costs_one_revocation() {
     let rival = scene.broker.channel().await;
     for _ in 0..200 {
         let options = lapin::options::BasicGetOptions::default();
-        let Some(taken) = rival.basic_get(scene.queue.as_str().into(), options).await.expect("an answer") else { break };
+        let Some(taken) = rival.basic_get(scene.queue.as_str().into(), options).await.expect("an answer") else {
+            break;
+        };
         let options = lapin::options::BasicNackOptions { requeue: true, multiple: false };
         taken.nack(options).await.expect("given back");
     }

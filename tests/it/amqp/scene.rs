@@ -28,7 +28,8 @@ pub(super) fn queue_name() -> String {
 /// Sources of [`CONFIG`], and a queue beside them.
 pub(super) fn config(url: &str, queue: &str, more: &str) -> String {
     let verify = format!("verify: {{scheme: standard-webhooks, secrets: [{{value: \"{SECRET}\"}}], tolerance: 24h}}");
-    let source = format!("  queue:\n    issuer: soc\n    amqp: {{urls: [\"{url}\"], queue: {queue}{more}}}\n    {verify}\n");
+    let source =
+        format!("  queue:\n    issuer: soc\n    amqp: {{urls: [\"{url}\"], queue: {queue}{more}}}\n    {verify}\n");
     CONFIG.replace("  edr:\n", "  edr:\n    issuer: soc\n").replace("providers:\n", &format!("{source}providers:\n"))
 }
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use lapin::message::BasicGetMessage;
 use lapin::options::{
-    BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
+    BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
@@ -220,10 +221,8 @@ impl Broker {
     }
 
     pub(crate) async fn queue(&self, name: &str, arguments: &[(&str, AMQPValue)]) {
-        let usual = [
-            ("x-queue-type", AMQPValue::LongString("quorum".into())),
-            ("x-expires", AMQPValue::LongInt(600_000)),
-        ];
+        let usual =
+            [("x-queue-type", AMQPValue::LongString("quorum".into())), ("x-expires", AMQPValue::LongInt(600_000))];
         let arguments = usual.iter().chain(arguments).fold(FieldTable::default(), |mut table, (name, value)| {
             table.insert((*name).into(), value.clone());
             table
