@@ -6,7 +6,7 @@ use super::client::{BaseUrl, Http};
 use super::text::plain;
 use super::{Failure, err, out};
 use crate::domain::SourceName;
-use crate::ingest::{Address, AmqpSettings, Link, LinkError, dead_letter_queue, look};
+use crate::ingest::{Address, AmqpSettings, BrokerUrl, Link, LinkError, dead_letter_queue, look};
 
 /// What bounds a queue: any of them (RabbitMQ, "Queue length limit" and "Time-to-live").
 const BOUNDS: [&str; 4] = ["max-length", "max-length-bytes", "message-ttl", "expires"];
@@ -14,8 +14,8 @@ const BOUNDS: [&str; 4] = ["max-length", "max-length-bytes", "message-ttl", "exp
 /// Looks at every broker of a source; whether all is as it should be. Changes nothing there.
 pub(super) async fn check(name: &SourceName, settings: &AmqpSettings) -> bool {
     let mut fine = true;
-    for (_, address) in settings.addresses() {
-        if let Err(error) = check_broker(name, settings, &address).await {
+    for (position, address) in settings.addresses() {
+        if let Err(error) = check_broker(name, settings, &settings.urls[position], &address).await {
             err(&format!("{name}: {address}: {}", plain(&error.to_string())));
             fine = false;
         }
@@ -33,10 +33,12 @@ pub(super) async fn check(name: &SourceName, settings: &AmqpSettings) -> bool {
     }
 }
 
-async fn check_broker(name: &SourceName, settings: &AmqpSettings, address: &Address) -> Result<(), LinkError> {
-    let url =
-        settings.urls.iter().find(|url| url.resolve().is_ok_and(|found| found.to_string() == address.to_string()));
-    let Some(url) = url else { return Ok(()) };
+async fn check_broker(
+    name: &SourceName,
+    settings: &AmqpSettings,
+    url: &BrokerUrl,
+    address: &Address,
+) -> Result<(), LinkError> {
     let link = Link::open(url, &settings.tls, "sever check", 0).await?;
     let user = address.credentials().0;
     out(&format!("{name}: {address}: signed in as {}", plain(user)));
