@@ -1,8 +1,8 @@
 //! One binary for every integration test.
 
 mod admin;
-mod challenges;
 mod amqp;
+mod challenges;
 mod cli_client;
 mod demo;
 mod formats;
