@@ -52,11 +52,12 @@ impl Drop for Node {
 
 /// Ends when the test process does, and takes the node and its port mapper along.
 const KEEPER: &str = r#"
+trap '' TERM INT HUP
 . "$1/env"
 epmd -address 127.0.0.1 -port "$ERL_EPMD_PORT" & mapper=$!
 cat > /dev/null
 kill -9 "$(cat "$1/pid")" 2>/dev/null
-kill "$mapper"
+kill -9 "$mapper"
 rm -rf "$1"
 "#;
 
