@@ -79,7 +79,7 @@ enum Command {
         curl -H @- --data-binary @alert.json http://127.0.0.1:8080/v1/alerts/edr")]
     Sign(Box<sign::SignArgs>),
     /// Sign a body and send it, as a source of alerts does
-    #[command(after_help = "Examples: sever send -c sever.yaml --source edr alert.json --wait\n          \
+    #[command(after_help = "Example: sever send -c sever.yaml --source edr alert.json --wait\n     or: \
         sever send --source soc-queue --amqp alert.json --wait")]
     Send(Box<send::SendArgs>),
     /// Tell what is still open
