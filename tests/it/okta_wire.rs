@@ -1,5 +1,6 @@
 //! Our Okta client against the strict sandbox, which was written from Okta's documents and not from the client.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +11,10 @@ use sever::domain::{Outcome, RevokeRequest, Scope, SessionRef, Subject};
 use sever::provider::{Provider, ProviderError, ProviderSettings};
 use sever::sandbox::Sandbox;
 use sever::sandbox::faults::{Fault, Injection};
+use sever::sandbox::ledger::Call;
 use sever::sandbox::okta::{Algorithm, App, OktaSandbox, Operation, Permission, Person, Status};
 
+use crate::sandbox_okta::openapi::{described, query_parameters};
 use crate::testapp::{START, TOKEN};
 
 struct Wire {
@@ -294,4 +297,49 @@ async fn given_sessions_end_only_if_they_are_the_accounts_own() {
     let his = wire.okta().session_ids_of(&bob.id);
     assert!(matches!(client.revoke(&account, &refs(&his), None).await, Err(ProviderError::Refused(_))));
     assert_eq!(wire.okta().sessions_of(&bob.id), 1);
+}
+
+/// The operation that a call names in the published description: method, path and query parameters.
+fn published(root: &Value, call: &Call) -> Option<String> {
+    let sent: Vec<&str> = call.path.split('/').collect();
+    let names: Vec<String> = reqwest::Url::parse(&format!("http://x/?{}", call.query))
+        .expect("a query")
+        .query_pairs()
+        .map(|(name, _)| name.into_owned())
+        .collect();
+    let (_, _, operation) = described(root).into_iter().find(|(path, method, operation)| {
+        let parts: Vec<&str> = path.split('/').collect();
+        let known = query_parameters(root, operation);
+        *method == call.method
+            && parts.len() == sent.len()
+            && parts.iter().zip(&sent).all(|(part, sent)| part == sent || (part.starts_with('{') && !sent.is_empty()))
+            && names.iter().all(|name| known.contains(name))
+    })?;
+    operation["operationId"].as_str().map(str::to_owned)
+}
+
+#[tokio::test]
+async fn every_request_is_one_of_the_published_ones() {
+    let description = include_str!("../fixtures/openapi/okta.yaml");
+    let root: Value = serde_saphyr::from_str(description).expect("YAML");
+    let wire = Wire::new().await;
+    let ana = wire.person("ana@example.com", 3);
+    let client = wire.with_token();
+    client.check().await.expect("a report");
+    for subject in [email(&ana.email), id(&ana.id), Subject { username: Some(ana.login.clone()), ..Subject::default() }]
+    {
+        client.resolve(&subject).await.expect("resolved").expect("found");
+    }
+    let account = client.resolve(&id(&ana.id)).await.expect("resolved").expect("found");
+    let given = Scope::Sessions(vec![SessionRef::Id(wire.okta().session_ids_of(&ana.id)[0].clone())]);
+    client.revoke(&account, &RevokeRequest::new(given), None).await.expect("revoked");
+    client.revoke(&account, &all(), None).await.expect("revoked");
+    let mut used = BTreeSet::new();
+    for call in wire.okta().ledger() {
+        let what = format!("{} {}?{}", call.method, call.path, call.query);
+        assert_eq!(call.body_len, 0, "{what}");
+        used.insert(published(&root, &call).unwrap_or_else(|| panic!("{what} is not described")));
+    }
+    let expected = ["getSession", "getUser", "listUsers", "revokeSession", "revokeUserSessions"];
+    assert_eq!(used.iter().map(String::as_str).collect::<Vec<_>>(), expected);
 }
