@@ -54,11 +54,10 @@ impl Drop for Node {
 const KEEPER: &str = r#"
 trap '' TERM INT HUP
 . "$1/env"
-epmd -address 127.0.0.1 -port "$ERL_EPMD_PORT" & mapper=$!
 cat > /dev/null
 kill -9 "$(cat "$1/pid")" 2>/dev/null
-kill -9 "$mapper"
-rm -rf "$1"
+for wait in 1 2 3 4 5; do sleep 0.2; epmd -port "$ERL_EPMD_PORT" -kill > /dev/null 2>&1 && break; done
+cd /; rm -rf "$1"
 "#;
 
 impl Node {
