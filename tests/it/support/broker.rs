@@ -153,10 +153,7 @@ impl Node {
 
     pub(crate) async fn ready(&self) {
         let url = self.url();
-        until("the node takes connections", async || {
-            Connection::connect(&url, ConnectionProperties::default()).await.ok()
-        })
-        .await;
+        until("the node takes connections", async || Broker::try_at(&url).await.ok()).await;
     }
 }
 
@@ -200,7 +197,12 @@ impl Broker {
         Self::try_at(url).await.expect("a broker")
     }
 
-    pub(crate) async fn try_at(url: &str) -> lapin::Result<Self> {
+    pub(crate) async fn try_at(url: &str) -> anyhow::Result<Self> {
+        // A broker that just starts may take the connection and forget it.
+        tokio::time::timeout(Duration::from_secs(5), Self::connect(url)).await?
+    }
+
+    async fn connect(url: &str) -> anyhow::Result<Self> {
         let connection = Connection::connect(url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
