@@ -298,7 +298,9 @@ async fn ready(State(readiness): State<Readiness>) -> Response {
         let provider = gate.provider.as_ref().map_or("all providers", |name| name.as_str());
         format!("{provider}: {}", gate.reason)
     });
-    let degraded: Vec<String> = gates.chain(readiness.queues.degraded()).collect();
+    let circuits = readiness.store.circuits().await.unwrap_or_default();
+    let circuits = circuits.iter().map(|circuit| format!("{}: failing", circuit.provider));
+    let degraded: Vec<String> = gates.chain(circuits).chain(readiness.queues.degraded()).collect();
     if readiness.queues_only && !readiness.queues.is_any_connected() {
         let body = json!({"status": "no broker", "degraded": degraded});
         return (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();

@@ -52,6 +52,10 @@ pub enum AuditEvent {
     GateClosed,
     /// It works again.
     GateOpened,
+    /// A provider failed again and again, and is left alone for a while.
+    CircuitOpened,
+    /// It answered again.
+    CircuitClosed,
     /// An operator stopped a provider, or everything.
     Paused,
     /// An operator let it go on.
@@ -87,6 +91,8 @@ impl AuditEvent {
             Self::Approved => "approved",
             Self::GateClosed => "gate_closed",
             Self::GateOpened => "gate_opened",
+            Self::CircuitOpened => "circuit_opened",
+            Self::CircuitClosed => "circuit_closed",
             Self::Paused => "paused",
             Self::Resumed => "resumed",
             Self::Replayed => "replayed",

@@ -164,6 +164,8 @@ pub struct Metrics {
     pub held: Family<ProviderReason, Count>,
     /// `sever_oldest_due_seconds`, set when scraped
     pub oldest_due: Family<ProviderOnly, Seconds>,
+    /// `sever_provider_circuit`, set when scraped: 1 for the state that the circuit is in
+    pub circuit: Family<ProviderState, Count>,
     /// `sever_quarantine`, set when scraped
     pub quarantine: Family<SourceOnly, Count>,
     /// `sever_amqp_connected`
@@ -197,6 +199,7 @@ impl Metrics {
             jobs: Family::default(),
             held: Family::default(),
             oldest_due: Family::default(),
+            circuit: Family::default(),
             quarantine: Family::default(),
             amqp_connected: Family::default(),
             attempts: Family::default(),
@@ -216,6 +219,7 @@ impl Metrics {
         registry.register("jobs", "Jobs by state", self.jobs.clone());
         registry.register("held_jobs", "Held jobs by reason", self.held.clone());
         registry.register_with_unit("oldest_due", "Age of the oldest due job", Unit::Seconds, self.oldest_due.clone());
+        registry.register("provider_circuit", "1 for the state that a circuit is in", self.circuit.clone());
         registry.register("quarantine", "Deliveries kept in quarantine", self.quarantine.clone());
         registry.register("amqp_connected", "Whether the queue is consumed", self.amqp_connected.clone());
         registry.register("attempts", "Attempts by how they ended", self.attempts.clone());

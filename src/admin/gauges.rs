@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use crate::domain::{HoldReason, JobState, ProviderName, SourceName};
+use crate::domain::{CircuitState, HoldReason, JobState, ProviderName, SourceName};
 use crate::store::{Operations, StatusView, StoreError};
 use crate::telemetry::{Metrics, ProviderOnly, ProviderReason, ProviderState, SourceOnly};
 
@@ -64,6 +64,11 @@ impl Gauges {
             let count = status.held.get(name).and_then(|held| held.get(reason));
             let labels = ProviderReason { provider: provider.clone(), reason: reason.as_str() };
             self.metrics.held.get_or_create(&labels).set(gauge(count));
+        }
+        let circuit = status.circuit(name);
+        for state in CircuitState::ALL {
+            let labels = ProviderState { provider: provider.clone(), state: state.as_str() };
+            self.metrics.circuit.get_or_create(&labels).set(i64::from(circuit == *state));
         }
         let oldest = status.oldest_due_seconds.get(name).copied().unwrap_or(0.0);
         self.metrics.oldest_due.get_or_create(&ProviderOnly { provider }).set(oldest);

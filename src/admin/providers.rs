@@ -13,7 +13,7 @@ use super::guard::Caller;
 use super::jobs::Reason;
 use super::params::{NoParameters, Segment, no_such};
 use super::{AdminState, ProviderInfo};
-use crate::domain::{JobState, ProviderName};
+use crate::domain::{CircuitState, JobState, ProviderName};
 use crate::store::{GateView, Page, StatusView};
 
 /// A provider as operators see it.
@@ -26,6 +26,8 @@ pub struct ProviderView {
     pub info: ProviderInfo,
     /// Why it is not called now; empty: it is. A gate without `provider` stops all of them.
     pub gates: Vec<GateView>,
+    /// Whether it is left alone because it fails.
+    pub circuit: CircuitState,
     /// Its jobs by state. Behind a closed gate, queued jobs count as held.
     pub jobs: BTreeMap<JobState, u64>,
 }
@@ -37,6 +39,7 @@ impl ProviderView {
             name: name.clone(),
             info,
             gates: status.gates.iter().filter(concerns).cloned().collect(),
+            circuit: status.circuit(name),
             jobs: status.jobs.get(name).cloned().unwrap_or_default(),
         }
     }

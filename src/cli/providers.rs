@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::client::Remote;
 use super::text::Sheet;
 use super::{Outcome, block_on, words};
-use crate::domain::{JobState, ProviderName};
+use crate::domain::{CircuitState, JobState, ProviderName};
 use crate::store::{GateView, Page};
 
 /// Arguments of `sever providers`.
@@ -25,6 +25,7 @@ pub(super) struct Provider {
     kind: String,
     dry_run: bool,
     pub(super) gates: Vec<GateView>,
+    circuit: CircuitState,
     jobs: BTreeMap<JobState, u64>,
 }
 
@@ -44,9 +45,11 @@ fn sheet(page: &Page<Provider>) -> Sheet {
 }
 
 fn row(provider: &Provider) -> Vec<String> {
-    let called = match (provider.gates.as_slice(), provider.dry_run) {
-        ([], false) => "yes".to_owned(),
-        ([], true) => "dry run".to_owned(),
+    let called = match (provider.gates.as_slice(), provider.circuit) {
+        ([], CircuitState::Open) => "no, it fails; tried again soon".to_owned(),
+        ([], CircuitState::HalfOpen) => "one job tries it".to_owned(),
+        ([], CircuitState::Closed) if provider.dry_run => "dry run".to_owned(),
+        ([], CircuitState::Closed) => "yes".to_owned(),
         (gates, _) => format!("no, {}", gates.iter().map(words::gate).collect::<Vec<_>>().join("; ")),
     };
     let jobs = provider.jobs.iter().filter(|(_, count)| **count > 0).map(|(state, count)| format!("{count} {state}"));

@@ -27,6 +27,7 @@ fn sheet(status: &StatusView) -> Sheet {
     jobs(&mut sheet, status);
     held(&mut sheet, status);
     gates(&mut sheet, status);
+    circuits(&mut sheet, status);
     quarantine(&mut sheet, status);
     sheet
 }
@@ -38,7 +39,7 @@ fn headline(status: &StatusView) -> String {
         0 => String::new(),
         dead => format!(" Given up: {dead} (`sever jobs --state dead`)."),
     };
-    if open == 0 && kept == 0 && status.gates.is_empty() {
+    if open == 0 && kept == 0 && status.gates.is_empty() && status.circuits.is_empty() {
         format!("Nothing is open.{dead}")
     } else {
         let jobs = number(open, "job", "jobs");
@@ -86,6 +87,16 @@ fn gates(sheet: &mut Sheet, status: &StatusView) {
     let rows = status.gates.iter().map(|gate| {
         let provider = gate.provider.as_ref().map_or("every provider".to_owned(), ToString::to_string);
         vec![provider, words::gate(gate), format!("since {}", moment(gate.since))]
+    });
+    sheet.table(&[], rows);
+}
+
+fn circuits(sheet: &mut Sheet, status: &StatusView) {
+    if !status.circuits.is_empty() {
+        sheet.line("Failing, tried again by one job at a time:");
+    }
+    let rows = status.circuits.iter().map(|circuit| {
+        vec![circuit.provider.to_string(), circuit.note.clone(), format!("since {}", moment(circuit.since))]
     });
     sheet.table(&[], rows);
 }

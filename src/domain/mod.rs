@@ -2,6 +2,7 @@
 
 mod account;
 mod alert;
+mod circuit;
 mod delivery;
 mod id;
 mod job;
@@ -12,6 +13,7 @@ mod subject;
 
 pub use account::Account;
 pub use alert::{Alert, Severity};
+pub use circuit::CircuitState;
 pub use delivery::{Delivery, HttpRequest};
 pub use id::{AlertId, JobId, NameError, ProviderName, SourceName};
 pub use job::{Attempt, AttemptClass, Claim, DeadReason, HoldReason, JobState, NewJob, Origin};

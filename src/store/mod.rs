@@ -19,9 +19,9 @@ use crate::domain::{Account, AlertId, Claim, HoldReason, JobId, Proof, ProviderN
 use crate::telemetry::Metrics;
 
 pub use model::{
-    Admission, Admitted, AlertReceipt, AlertView, AuditView, Backlog, Bound, ClaimRequest, DeliveryStatus, GateView,
-    JobDetail, JobFilter, JobReceipt, JobView, Page, PlannedAlert, QuarantineView, QuarantinedElement, Receipt,
-    ReceiptStatus, Skipped, StatusView, StoredDelivery,
+    Admission, Admitted, AlertReceipt, AlertView, AuditView, Backlog, Bound, CircuitView, ClaimRequest, DeliveryStatus,
+    GateView, JobDetail, JobFilter, JobReceipt, JobView, Page, PlannedAlert, QuarantineView, QuarantinedElement,
+    Receipt, ReceiptStatus, Skipped, StatusView, StoredDelivery,
 };
 pub use sqlite::SqliteStore;
 
@@ -59,6 +59,24 @@ pub trait JobStore: Send + Sync {
 
     /// What keeps providers from being called.
     async fn gates(&self) -> Result<Vec<GateView>, StoreError>;
+
+    /// Leaves a provider that fails alone: for `first` at first, twice as long each time it goes on failing, and for
+    /// `longest` at most. Answers for how long it is now.
+    async fn open_circuit(
+        &self,
+        provider: &ProviderName,
+        note: String,
+        wait: CircuitWait,
+    ) -> Result<Duration, StoreError>;
+
+    /// Whether the caller, and nobody else for the length of `lease`, may try a provider that was left alone until now.
+    async fn try_circuit(&self, provider: &ProviderName, lease: Duration) -> Result<bool, StoreError>;
+
+    /// The provider answered: everyone calls it again.
+    async fn close_circuit(&self, provider: &ProviderName) -> Result<(), StoreError>;
+
+    /// Providers that are left alone, or tried.
+    async fn circuits(&self) -> Result<Vec<CircuitView>, StoreError>;
 
     /// How much is waiting, for metrics and readiness.
     async fn backlog(&self) -> Result<Backlog, StoreError>;
@@ -150,6 +168,15 @@ pub enum StoreError {
     /// The source's quarantine is full.
     #[error("the quarantine of {0} is full")]
     QuarantineFull(SourceName),
+}
+
+/// For how long a provider that fails is left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CircuitWait {
+    /// The first time.
+    pub first: Duration,
+    /// At most.
+    pub longest: Duration,
 }
 
 /// How long records are kept.

@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    AlertId, Attempt, DeadReason, HoldReason, JobId, JobState, NewJob, Outcome, ProviderName, ScopeKind, Session,
-    SessionRef, Severity, SourceName, Subject,
+    AlertId, Attempt, CircuitState, DeadReason, HoldReason, JobId, JobState, NewJob, Outcome, ProviderName, ScopeKind,
+    Session, SessionRef, Severity, SourceName, Subject,
 };
 
 /// An authentic delivery and what it was decoded and planned into.
@@ -226,6 +226,23 @@ pub struct GateView {
     pub since: Timestamp,
 }
 
+/// A provider that failed again and again. One whose circuit is closed has none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CircuitView {
+    /// Which.
+    pub provider: ProviderName,
+    /// Open, or half open while one job tries it.
+    pub state: CircuitState,
+    /// What the last failure was, in words.
+    pub note: String,
+    /// Since when.
+    #[schemars(with = "String")]
+    pub since: Timestamp,
+    /// Until when it is left alone, or how long the one job that tries it may take.
+    #[schemars(with = "String")]
+    pub until: Timestamp,
+}
+
 /// How much is waiting.
 #[derive(Debug, Clone, Default)]
 pub struct Backlog {
@@ -248,10 +265,22 @@ pub struct StatusView {
     pub held: BTreeMap<ProviderName, BTreeMap<HoldReason, u64>>,
     /// What keeps providers from being called.
     pub gates: Vec<GateView>,
+    /// Providers that fail, and are left alone for a while.
+    #[serde(default)]
+    pub circuits: Vec<CircuitView>,
     /// For how many seconds the oldest due job of each provider has been due.
     pub oldest_due_seconds: BTreeMap<ProviderName, f64>,
     /// Deliveries in quarantine, by source.
     pub quarantine: BTreeMap<SourceName, u64>,
+}
+
+impl StatusView {
+    /// Where a provider's circuit stands.
+    #[must_use]
+    pub fn circuit(&self, provider: &ProviderName) -> CircuitState {
+        let open = self.circuits.iter().find(|view| view.provider == *provider);
+        open.map_or(CircuitState::Closed, |view| view.state)
+    }
 }
 
 /// Which jobs to list.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::circuit::Sign;
 use super::proof::{self, Before, ProofPolicy};
 use super::retry::RetryPolicy;
 use crate::domain::{
@@ -94,6 +95,17 @@ impl Ending {
     /// Whether the provider did what was asked.
     pub(super) fn went_well(&self) -> bool {
         matches!(self.next, Next::Done(_) | Next::Prove { .. })
+    }
+
+    /// Whether the provider works, as far as this attempt can tell, and what went wrong.
+    pub(super) fn sign(&self) -> (Sign, String) {
+        // A bug of ours is none of the provider's.
+        let asked = !self.report.operation.is_empty();
+        if self.class == AttemptClass::Unavailable && asked {
+            return (Sign::Failed, self.report.message.clone());
+        }
+        let answered = self.report.status.is_some() || self.account.is_some() || self.went_well();
+        (if answered { Sign::Answered } else { Sign::None }, String::new())
     }
 
     /// Whether only looks are left after it. A job that proves goes on proving until a look says otherwise.

@@ -6,6 +6,7 @@
 //! itself.
 
 mod attempt;
+mod circuit;
 mod lease;
 mod probe;
 mod proof;
@@ -30,6 +31,7 @@ use crate::provider::Provider;
 use crate::store::{Bound, ClaimRequest, JobStore, StoreError};
 use crate::telemetry::{Metrics, SubjectDigest};
 use attempt::{Call, Context, Ending, Now};
+use circuit::{Circuits, Sign};
 pub use lease::{LEASE, LEASE_MARGIN};
 use lease::{Lease, Leases};
 use probe::Probes;
@@ -73,6 +75,7 @@ struct Shared {
     digest: SubjectDigest,
     leases: Leases,
     probes: Probes,
+    circuits: Circuits,
     freed: Notify,
 }
 
@@ -101,6 +104,7 @@ impl Worker {
             digest: SubjectDigest::new(),
             leases: Leases::default(),
             probes: Probes::default(),
+            circuits: Circuits::default(),
             freed: Notify::new(),
         }))
     }
@@ -128,7 +132,8 @@ impl Worker {
             if station.provider.wait().is_some() || seats.is_resting(self.0.clock.steady()) {
                 continue;
             }
-            let taken = seats.take();
+            let Some(most) = self.0.claimable(name).await else { continue };
+            let taken = seats.take(most);
             if taken.is_empty() {
                 continue;
             }
@@ -147,6 +152,7 @@ impl Worker {
                 return Vec::new();
             }
         };
+        self.0.note_trial(name, &claims);
         claims
             .into_iter()
             .filter_map(|claim| Some((claim, seats.pop()?)))
@@ -229,13 +235,13 @@ impl Seats {
         self.rest_until.store((now + REST).as_microsecond(), Ordering::Relaxed);
     }
 
-    fn take(&self) -> Vec<Seat> {
+    fn take(&self, most: usize) -> Vec<Seat> {
         let seat = || {
             let job = Arc::clone(&self.jobs).try_acquire_owned().ok()?;
             let start = Arc::clone(&self.starts).try_acquire_owned().ok()?;
             Some(Seat { turns: Arc::clone(&self.turns), start, job })
         };
-        std::iter::from_fn(seat).collect()
+        std::iter::from_fn(seat).take(most).collect()
     }
 }
 
@@ -256,11 +262,13 @@ impl Shared {
         {
             seats.rest(self.clock.steady());
         }
+        let (sign, note) = end.as_ref().map_or((Sign::Answered, String::new()), Ending::sign);
         if let Some(end) = end {
             self.freed.notify_one();
             let took = Duration::try_from(self.clock.steady() - started).unwrap_or_default();
             self.settle(&claim, end.at(&claim, started_at, took)).await;
         }
+        self.judge_provider(&claim, sign, &note).await;
         self.leases.let_go(&claim);
         drop((turn, job));
         self.freed.notify_one();

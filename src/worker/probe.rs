@@ -48,6 +48,7 @@ impl Probes {
 
 impl Shared {
     pub(super) async fn probe_gates(&self) {
+        self.adopt_circuits().await;
         let gates = match self.store.gates().await {
             Ok(gates) => gates,
             Err(error) => {

@@ -7,6 +7,7 @@ mod cli_client;
 mod demo;
 mod formats;
 mod huawei_wire;
+mod isolation;
 mod kill;
 mod layering;
 mod mattermost_wire;

@@ -4,6 +4,7 @@
 mod admit;
 mod audit;
 mod bind;
+mod circuit;
 mod claim;
 mod operate;
 mod prove;

@@ -6,6 +6,7 @@
 mod admit;
 mod bind;
 mod checkpoint;
+mod circuit;
 mod claim;
 mod closures;
 mod codec;
@@ -66,6 +67,7 @@ impl SqliteStore {
         if mended > 0 {
             tracing::warn!(jobs = mended, "the clock was set back since the last run; jobs due far off are due now");
         }
+        circuit::try_all_again(&connection, clock.steady().as_microsecond())?;
         let readers = Readers::open(path)?;
         let due = Arc::new(Notify::new());
         let checkpoints = Some(Checkpoints::start(path)?);
@@ -241,6 +243,30 @@ impl JobStore for SqliteStore {
 
     async fn gates(&self) -> Result<Vec<GateView>, StoreError> {
         self.read(read::gates).await
+    }
+
+    async fn open_circuit(
+        &self,
+        provider: &ProviderName,
+        note: String,
+        wait: CircuitWait,
+    ) -> Result<Duration, StoreError> {
+        let provider = provider.clone();
+        self.write(move |tx| circuit::open(tx, &provider, &note, wait)).await
+    }
+
+    async fn try_circuit(&self, provider: &ProviderName, lease: Duration) -> Result<bool, StoreError> {
+        let provider = provider.clone();
+        self.write(move |tx| circuit::try_again(tx, &provider, lease)).await
+    }
+
+    async fn close_circuit(&self, provider: &ProviderName) -> Result<(), StoreError> {
+        let provider = provider.clone();
+        self.write(move |tx| circuit::close(tx, &provider)).await
+    }
+
+    async fn circuits(&self) -> Result<Vec<CircuitView>, StoreError> {
+        self.read(circuit::list).await
     }
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {

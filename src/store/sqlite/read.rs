@@ -84,6 +84,7 @@ fn oldest_due(
 pub(super) fn status(db: &Connection, now: Timestamp) -> Result<StatusView, StoreError> {
     let backlog = backlog(db, now)?;
     let gates = gates(db)?;
+    let circuits = super::circuit::list(db)?;
     let mut jobs: BTreeMap<ProviderName, BTreeMap<JobState, u64>> = BTreeMap::new();
     let mut held: BTreeMap<ProviderName, BTreeMap<HoldReason, u64>> = BTreeMap::new();
     for (provider, state, count) in backlog.jobs {
@@ -101,6 +102,7 @@ pub(super) fn status(db: &Connection, now: Timestamp) -> Result<StatusView, Stor
         jobs,
         held,
         gates,
+        circuits,
         oldest_due_seconds: backlog.oldest_due.into_iter().map(|(name, age)| (name, age.as_secs_f64())).collect(),
         quarantine: backlog.quarantine.into_iter().map(|(source, entries, _)| (source, entries)).collect(),
     })

@@ -139,3 +139,13 @@ CREATE TABLE audit (
   hash    BLOB    NOT NULL,
   earlier INTEGER                        -- the row that tells the attempt before, of the same job; not hashed
 );
+
+-- Providers that fail. A closed circuit has no row.
+CREATE TABLE circuits (
+  provider TEXT    PRIMARY KEY,
+  state    INTEGER NOT NULL,             -- 1 open, 2 half open
+  note     TEXT    NOT NULL,
+  since    INTEGER NOT NULL,             -- steady
+  until    INTEGER NOT NULL,             -- steady; left alone until then, or the end of the trial's lease
+  wait     INTEGER NOT NULL              -- microseconds, of the latest opening
+) WITHOUT ROWID;
