@@ -25,7 +25,8 @@ pub(super) struct Provider {
     kind: String,
     dry_run: bool,
     pub(super) gates: Vec<GateView>,
-    circuit: CircuitState,
+    /// `None`: the service is older.
+    circuit: Option<CircuitState>,
     jobs: BTreeMap<JobState, u64>,
 }
 
@@ -46,10 +47,10 @@ fn sheet(page: &Page<Provider>) -> Sheet {
 
 fn row(provider: &Provider) -> Vec<String> {
     let called = match (provider.gates.as_slice(), provider.circuit) {
-        ([], CircuitState::Open) => "no, it fails; tried again soon".to_owned(),
-        ([], CircuitState::HalfOpen) => "one job tries it".to_owned(),
-        ([], CircuitState::Closed) if provider.dry_run => "dry run".to_owned(),
-        ([], CircuitState::Closed) => "yes".to_owned(),
+        ([], Some(CircuitState::Open)) => "no, it fails; tried again soon".to_owned(),
+        ([], Some(CircuitState::HalfOpen)) => "one job tries it".to_owned(),
+        ([], Some(CircuitState::Closed) | None) if provider.dry_run => "dry run".to_owned(),
+        ([], Some(CircuitState::Closed) | None) => "yes".to_owned(),
         (gates, _) => format!("no, {}", gates.iter().map(words::gate).collect::<Vec<_>>().join("; ")),
     };
     let jobs = provider.jobs.iter().filter(|(_, count)| **count > 0).map(|(state, count)| format!("{count} {state}"));
