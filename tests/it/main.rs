@@ -23,6 +23,7 @@ mod sandbox_okta;
 mod sandbox_slack;
 mod sandbox_tts;
 mod schemas;
+mod schemathesis;
 mod service;
 mod slack_wire;
 mod store_contract;

@@ -68,7 +68,7 @@ impl Setup {
         Signer::new(&settings).expect("a signer")
     }
 
-    async fn deliver(&self, server: &Server, body: &serde_json::Value) -> (u16, String) {
+    pub(crate) async fn deliver(&self, server: &Server, body: &serde_json::Value) -> (u16, String) {
         let body = body.to_string();
         let now = SystemClock::new().now();
         let mut request = client().post(format!("http://{}/v1/alerts/edr", server.alerts)).body(body.clone());
