@@ -37,7 +37,7 @@ mod words;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::telemetry::LogFormat;
 
@@ -115,6 +115,12 @@ enum Command {
     /// Call a provider, or all of them, again
     #[command(after_help = "Example: sever resume okta")]
     Resume(pause::PauseArgs),
+}
+
+/// The command line as a whole, for whoever describes it.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Where the config is.

@@ -5,6 +5,7 @@ mod amqp;
 mod challenges;
 mod cli_client;
 mod demo;
+mod docs;
 mod formats;
 mod huawei_wire;
 mod isolation;
