@@ -10,6 +10,7 @@ mod demo;
 mod formats;
 mod init;
 mod jobs;
+mod load;
 mod pause;
 mod place;
 mod plan;
@@ -82,6 +83,10 @@ enum Command {
     #[command(after_help = "Example: sever send -c sever.yaml --source edr alert.json --wait\n     or: \
         sever send --source soc-queue --amqp alert.json --wait")]
     Send(Box<send::SendArgs>),
+    /// Find out how many alerts a second are carried, and whether each arrives
+    #[command(after_help = "Example: sever load --duration 30s\n     or: \
+        sever load -c sever.yaml --source edr --url https://staging.acme.com --sink 10.0.0.7:9900 --rate 500")]
+    Load(Box<load::LoadArgs>),
     /// Tell what is still open
     #[command(after_help = "Example: sever status --watch")]
     Status(status::StatusArgs),
@@ -171,6 +176,7 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Send(args) => send::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Jobs(args) => jobs::run(&args),
         Command::Approve(args) => approve::run(&args),

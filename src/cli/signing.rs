@@ -156,6 +156,22 @@ fn wrong(problems: &[crate::verify::VerifierProblem]) -> Failure {
 }
 
 impl Signing {
+    /// As these settings say, for no source in particular.
+    pub(super) fn of(settings: VerifySettings) -> Result<Self, Failure> {
+        let signer = Signer::new(&settings).map_err(|problems| wrong(&problems))?;
+        Ok(Self { source: None, settings: None, signer, id: String::new(), time: None })
+    }
+
+    /// The headers that go with this body, under an id of its own. `Err`: why every verifier would refuse it.
+    pub(super) fn sign_as(
+        &self,
+        id: &str,
+        time: Timestamp,
+        body: &[u8],
+    ) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+        self.signer.sign(id, time, body).map_err(|reason| reason.to_string())
+    }
+
     /// The id of every delivery that it signs.
     pub(super) fn id(&self) -> &str {
         &self.id

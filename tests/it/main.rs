@@ -11,6 +11,7 @@ mod huawei_wire;
 mod isolation;
 mod kill;
 mod layering;
+mod load;
 mod mattermost_wire;
 mod okta_wire;
 mod pipeline;
