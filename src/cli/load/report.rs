@@ -125,7 +125,7 @@ impl Report {
         }
         sheet.table(&["ANSWER", "ALERTS"], others);
         if let Some(memory) = self.peak_memory_mib {
-            sheet.line(&format!("Peak memory of the service: {memory} MiB."));
+            sheet.line(format!("Peak memory of the service: {memory} MiB."));
         }
         sheet
     }
