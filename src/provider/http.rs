@@ -15,8 +15,12 @@ use serde::de::DeserializeOwned;
 use super::scrub::Scrub;
 use super::{CallReport, ProviderError};
 
-/// 200 of Okta's users, the largest page there is, stay below it.
+/// 200 of Okta's users and 1000 of Slack's sessions, the largest pages there are, stay below it.
 const LARGEST_BODY_BYTES: usize = 1 << 20;
+
+/// For providers that list all sessions of an account on one page. Whoever signs in adds to it, and writes the user agent
+/// too: a thief must not be able to make the list too long to be read.
+pub(super) const LARGEST_LISTING_BYTES: usize = 8 << 20;
 
 /// A host that has not answered the handshake by then is down; the rest of `timeout` is for the answer.
 const LONGEST_CONNECT: Duration = Duration::from_secs(5);
@@ -50,11 +54,18 @@ impl Answer {
     }
 }
 
+/// Why a body was not read to its end.
+enum Unread {
+    TooLarge,
+    CutOff(reqwest::Error),
+}
+
 /// A client with its limits.
 #[derive(Debug, Clone)]
 pub(super) struct Http {
     client: reqwest::Client,
     timeout: Duration,
+    largest_body_bytes: usize,
 }
 
 impl Http {
@@ -73,7 +84,13 @@ impl Http {
             .referer(false)
             .build()
             .map_err(|error| format!("the HTTP client cannot start: {}", root_cause(&error)))?;
-        Ok(Self { client, timeout })
+        Ok(Self { client, timeout, largest_body_bytes: LARGEST_BODY_BYTES })
+    }
+
+    /// The same client, which reads bodies up to so many bytes.
+    #[must_use]
+    pub(super) fn reading_up_to(self, largest_body_bytes: usize) -> Self {
+        Self { largest_body_bytes, ..self }
     }
 
     /// The client, to make requests with. They are sent by [`Self::send`].
@@ -93,19 +110,35 @@ impl Http {
             request.send().await.map_err(|error| unavailable(operation, None, self.explain(&error, scrub)))?;
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
-        let body = self.read(response, scrub).await.map_err(|why| unavailable(operation, Some(status), why))?;
+        let body = self.read(response).await.map_err(|why| self.unread(operation, status, why, scrub))?;
         Ok(Answer { status, headers, body, scrub: scrub.clone() })
     }
 
-    async fn read(&self, mut response: Response, scrub: &Scrub) -> Result<Bytes, String> {
+    async fn read(&self, mut response: Response) -> Result<Bytes, Unread> {
         let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.explain(&error, scrub))? {
-            if body.len() + chunk.len() > LARGEST_BODY_BYTES {
-                return Err("the answer is larger than 1 MiB and was not read".to_owned());
+        while let Some(chunk) = response.chunk().await.map_err(Unread::CutOff)? {
+            if body.len() + chunk.len() > self.largest_body_bytes {
+                return Err(Unread::TooLarge);
             }
             body.extend_from_slice(&chunk);
         }
         Ok(body.freeze())
+    }
+
+    /// A yes whose body did not come is none: as far as we know the call may have worked, as where no answer came at all.
+    fn unread(&self, operation: &'static str, status: StatusCode, why: Unread, scrub: &Scrub) -> ProviderError {
+        match why {
+            Unread::TooLarge => {
+                let limit = self.largest_body_bytes >> 20;
+                let words = format!("the answer is larger than {limit} MiB and was not read");
+                unavailable(operation, Some(status), words)
+            }
+            Unread::CutOff(error) => {
+                let words =
+                    format!("an answer with status {} was cut off: {}", status.as_u16(), self.explain(&error, scrub));
+                unavailable(operation, Some(status).filter(|status| !status.is_success()), words)
+            }
+        }
     }
 
     fn explain(&self, error: &reqwest::Error, scrub: &Scrub) -> String {
@@ -132,4 +165,38 @@ fn root_cause(error: &dyn Error) -> String {
 fn unavailable(operation: &'static str, status: Option<StatusCode>, message: String) -> ProviderError {
     let status = status.map(|status| status.as_u16());
     ProviderError::Unavailable(CallReport { operation, status, message, ..CallReport::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What comes of a call that is answered with `head`, and then the connection ends.
+    async fn answered_with(head: &'static str) -> ProviderError {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let url = format!("http://{}/", listener.local_addr().expect("an address"));
+        let serve = async {
+            let (mut socket, _) = listener.accept().await.expect("a call");
+            let mut request = [0; 1024];
+            let _ = socket.read(&mut request).await.expect("a request");
+            socket.write_all(head.as_bytes()).await.expect("written");
+        };
+        let http = Http::new(Duration::from_secs(5)).expect("a client");
+        let (request, scrub) = (http.client().get(url), Scrub::default());
+        let (error, ()) = tokio::join!(http.send("call", request, &scrub), serve);
+        error.expect_err("half an answer")
+    }
+
+    #[tokio::test]
+    async fn a_yes_that_is_cut_off_is_no_answer() {
+        let error = answered_with("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{").await;
+        // With a status it would pass for a no, and a call that worked for one that did not.
+        assert_eq!(error.report().status, None, "{error:?}");
+        assert!(error.to_string().contains("200"), "{error}");
+        let error = answered_with("HTTP/1.1 500 No\r\ncontent-length: 9\r\n\r\n{").await;
+        assert_eq!(error.report().status, Some(500), "{error:?}");
+    }
 }

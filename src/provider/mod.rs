@@ -6,6 +6,7 @@ mod http;
 mod huawei;
 mod kind;
 mod mattermost;
+mod names;
 mod okta;
 mod pace;
 mod registry;

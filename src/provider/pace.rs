@@ -20,13 +20,25 @@ use crate::settings::Rate;
 /// A call may sleep so long in all before it is made: less than the margin that a lease has over a timeout.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Where a limit comes without a wait. Providers that say nothing count by the second (Huawei Cloud) or by the minute.
+const FIRST_UNEXPLAINED: Duration = Duration::from_secs(1);
+const LONGEST_UNEXPLAINED: Duration = Duration::from_secs(60);
+
 type Bucket = RateLimiter<NotKeyed, InMemoryState, BucketClock, NoOpMiddleware<Duration>>;
 
 /// The pace of one provider.
 pub(super) struct Pace {
     clock: Arc<dyn Clock>,
     bucket: Option<(Bucket, BucketClock)>,
-    closed: Mutex<BTreeMap<&'static str, Timestamp>>,
+    closed: Mutex<BTreeMap<&'static str, Closure>>,
+}
+
+/// Until when an operation waits.
+#[derive(Debug, Clone, Copy)]
+struct Closure {
+    until: Timestamp,
+    /// Limits met in a row without a word of how long to wait.
+    unexplained: u32,
 }
 
 impl std::fmt::Debug for Pace {
@@ -70,10 +82,37 @@ impl Pace {
 
     /// Lets no call of `operation` out for `wait`. A longer wait that was asked for before stays.
     pub(super) fn close(&self, operation: &'static str, wait: Duration) {
-        let until = self.clock.steady().saturating_add(wait).unwrap_or(Timestamp::MAX);
+        let until = self.until(wait);
         let mut closed = self.lock();
-        let known = closed.entry(operation).or_insert(until);
-        *known = until.max(*known);
+        let known = closed.entry(operation).or_insert(Closure { until, unexplained: 0 });
+        known.until = until.max(known.until);
+    }
+
+    /// The limit of `operation` was met, and its answer says how long to wait, or it does not. Then every call of it waits
+    /// a second, and each time in a row twice as long: jobs that back off each for themselves would go on knocking.
+    pub(super) fn limit_met(&self, operation: &'static str, asked: Option<Duration>) {
+        if let Some(wait) = asked {
+            return self.close(operation, wait);
+        }
+        // Answers to calls that went out together are one limit.
+        if self.closed_for(operation).is_some() {
+            return;
+        }
+        let mut closed = self.lock();
+        let known = closed.entry(operation).or_insert(Closure { until: Timestamp::MIN, unexplained: 0 });
+        let wait = FIRST_UNEXPLAINED.saturating_mul(1 << known.unexplained.min(10)).min(LONGEST_UNEXPLAINED);
+        *known = Closure { until: self.until(wait), unexplained: known.unexplained.saturating_add(1) };
+    }
+
+    /// `operation` was answered, and its limit not met.
+    pub(super) fn flows(&self, operation: &'static str) {
+        if let Some(known) = self.lock().get_mut(operation) {
+            known.unexplained = 0;
+        }
+    }
+
+    fn until(&self, wait: Duration) -> Timestamp {
+        self.clock.steady().saturating_add(wait).unwrap_or(Timestamp::MAX)
     }
 
     /// The longest wait that any of `operations` was asked to make and that is not over yet.
@@ -83,11 +122,11 @@ impl Pace {
     }
 
     fn closed_for(&self, operation: &'static str) -> Option<Duration> {
-        let until = *self.lock().get(operation)?;
+        let until = self.lock().get(operation)?.until;
         Duration::try_from(until.duration_since(self.clock.steady())).ok().filter(|wait| !wait.is_zero())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Timestamp>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Closure>> {
         self.closed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -166,6 +205,23 @@ mod tests {
         let (pace, _clock) = pace(None);
         pace.close("a", Duration::from_millis(1100));
         assert!(pace.ready("a").await.is_err());
+    }
+
+    #[test]
+    fn a_limit_without_a_word_slows_every_call_down_more_each_time() {
+        let (pace, clock) = pace(None);
+        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+            // Eight were on their way.
+            (0..8).for_each(|_| pace.limit_met("a", None));
+            assert_eq!(pace.wait(&["a"]), Some(Duration::from_secs(seconds)));
+            assert_eq!(pace.wait(&["b"]), None);
+            clock.advance(Duration::from_secs(seconds));
+        }
+        pace.flows("a");
+        pace.limit_met("a", None);
+        assert_eq!(pace.wait(&["a"]), Some(Duration::from_secs(1)), "it flowed, so this is a new limit");
+        pace.limit_met("a", Some(Duration::from_secs(30)));
+        assert_eq!(pace.wait(&["a"]), Some(Duration::from_secs(30)));
     }
 
     #[test]

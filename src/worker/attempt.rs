@@ -153,9 +153,7 @@ impl Context<'_> {
         self.judge(claim, self.guardrails.judge(&claim.provider, &account))
             .map_err(|end| Box::new(end.with(&account)))?;
         if claim.dry_run || self.dry_run {
-            let message = "dry run: the account was found and may be acted on; nothing was sent";
-            let end = Ending::new(Next::Done(Outcome::DryRun), AttemptClass::DryRun, message);
-            return Err(Box::new(end.with(&account)));
+            return Err(Box::new(dry_end(claim).with(&account)));
         }
         Ok(account)
     }
@@ -263,12 +261,12 @@ impl Context<'_> {
             Ok(Some(look)) => self.judge_look(claim, proof::after(claim, known, &look, self.proof), now),
             Ok(None) => {
                 let held = Next::Held(HoldReason::Approval);
-                self.unseen(known, Ending::new(held, AttemptClass::Unclear, "there is no way to look any more"))
+                self.unseen(claim, known, Ending::new(held, AttemptClass::Unclear, "there is no way to look any more"))
             }
             Err(error) => {
                 let end = self.failed(claim, &error, now).await;
                 match end.next {
-                    Next::Dead(_) | Next::Held(_) => self.unseen(known, end),
+                    Next::Dead(_) | Next::Held(_) => self.unseen(claim, known, end),
                     _ => end,
                 }
             }
@@ -277,8 +275,8 @@ impl Context<'_> {
     }
 
     /// Where no look comes about, the provider's word stands, for what it is.
-    fn unseen(&self, known: &Proof, end: Ending) -> Ending {
-        let Some((outcome, revocation)) = proof::unseen(known) else { return end };
+    fn unseen(&self, claim: &Claim, known: &Proof, end: Ending) -> Ending {
+        let Some((outcome, revocation)) = proof::unseen(known, &claim.request.scope) else { return end };
         let mut report = end.report;
         report.message = format!("the provider took the request, and no look was possible: {}", report.message);
         Ending { report, revocation: Some(revocation), ..Ending::new(Next::Done(outcome), end.class, String::new()) }
@@ -299,19 +297,15 @@ impl Context<'_> {
                 let next = Next::Prove { due_at: now + self.proof.after };
                 listed(next, proof, "sessions that should be gone are still listed; another look follows")
             }
-            proof::Verdict::CallAgain(proof) => {
-                let next = Next::Retry { due_at: now + self.retry.delay(claim.failures), failed: true };
-                let end =
-                    listed(next, proof, "sessions stay listed although the provider said yes; it is called again");
-                Ending { anew: true, ..end }
-            }
-            proof::Verdict::Contradicted(proof) => {
-                let message = format!(
-                    "the provider said yes {} times and the sessions are still listed; end them there by hand",
-                    proof.calls
-                );
-                listed(Next::Dead(DeadReason::Contradicted), proof, &message)
-            }
+            proof::Verdict::CallAgain(proof) => match self.retry.settle(claim, Disposition::Retry, now) {
+                Some(next @ Next::Retry { .. }) => {
+                    let message = "sessions stay listed although the provider said yes; it is called again";
+                    Ending { anew: true, ..listed(next, proof, message) }
+                }
+                // Replicas that contradict each other: the sessions are gone before each call and back after it.
+                _ => contradicted(proof, &listed),
+            },
+            proof::Verdict::Contradicted(proof) => contradicted(proof, &listed),
         }
     }
 
@@ -352,13 +346,37 @@ impl Context<'_> {
             }
             (Ok(_), _) => Next::Dead(DeadReason::Refused),
             (Err(_), Disposition::CloseGate(reason)) => Next::CloseGate(reason),
-            (Err(ProviderError::Forbidden(_)), _) => Next::CloseGate(HoldReason::Credential),
             (Err(error), _) => match error.disposition() {
                 Disposition::CloseGate(reason) => Next::CloseGate(reason),
-                other => self.retry.settle(claim, other, now).unwrap_or(Next::CloseGate(HoldReason::Credential)),
+                // What refuses so harmless a question as well is not about this job.
+                Disposition::AskCheck | Disposition::GiveUp(_) | Disposition::Hold(_) => {
+                    Next::CloseGate(HoldReason::Credential)
+                }
+                waits @ (Disposition::Retry | Disposition::Throttle { .. }) => {
+                    self.retry.settle(claim, waits, now).unwrap_or(Next::CloseGate(HoldReason::Credential))
+                }
             },
         }
     }
+}
+
+/// The end of a dry run. Where an earlier attempt was none, it cannot be said that nothing was sent.
+fn dry_end(claim: &Claim) -> Ending {
+    if claim.call_open || claim.proof.as_ref().is_some_and(|proof| proof.calls > 0) {
+        let message = "a dry run is asked for now, and an earlier attempt has called the provider, with what result is not \
+                       known; end the dry run and approve, or cancel";
+        return Ending::new(Next::Held(HoldReason::Approval), AttemptClass::Guarded, message);
+    }
+    let message = "dry run: the account was found and may be acted on; nothing was sent";
+    Ending::new(Next::Done(Outcome::DryRun), AttemptClass::DryRun, message)
+}
+
+fn contradicted(proof: Proof, listed: &impl Fn(Next, Proof, &str) -> Ending) -> Ending {
+    let message = format!(
+        "the provider said yes {} times and the sessions are still listed; end them there by hand",
+        proof.calls
+    );
+    listed(Next::Dead(DeadReason::Contradicted), proof, &message)
 }
 
 /// One moment by both clocks.
@@ -377,3 +395,6 @@ fn subject_of(claim: &Claim) -> Subject {
         None => claim.subject.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,20 +33,45 @@ impl Lease {
     }
 }
 
+/// A lease as long as somebody works under it. However that ends, also in a panic, it is no longer renewed.
+#[derive(Debug)]
+pub(super) struct HeldLease<'l> {
+    leases: &'l Leases,
+    row: i64,
+    lease: Arc<Lease>,
+}
+
+impl std::ops::Deref for HeldLease<'_> {
+    type Target = Lease;
+
+    fn deref(&self) -> &Lease {
+        &self.lease
+    }
+}
+
+impl Drop for HeldLease<'_> {
+    fn drop(&mut self) {
+        let mut leases = self.leases.lock();
+        // Once it was lost, a later attempt may hold the job here.
+        if leases.get(&self.row).is_some_and(|(_, lease)| Arc::ptr_eq(lease, &self.lease)) {
+            leases.remove(&self.row);
+        }
+    }
+}
+
 /// Every lease of this process.
 #[derive(Debug, Default)]
 pub(super) struct Leases(Mutex<HashMap<i64, (u32, Arc<Lease>)>>);
 
 impl Leases {
-    pub(super) fn hold(&self, claim: &Claim) -> Arc<Lease> {
-        let until = AtomicI64::new(claim.lease_until.as_microsecond());
-        let lease = Arc::new(Lease { until, lost: AtomicBool::new(false) });
-        self.lock().insert(claim.row, (claim.attempt, Arc::clone(&lease)));
-        lease
+    pub(super) fn hold(&self, claim: &Claim) -> HeldLease<'_> {
+        self.hold_until(claim.row, claim.attempt, claim.lease_until)
     }
 
-    pub(super) fn let_go(&self, claim: &Claim) {
-        self.lock().remove(&claim.row);
+    fn hold_until(&self, row: i64, attempt: u32, until: Timestamp) -> HeldLease<'_> {
+        let lease = Arc::new(Lease { until: AtomicI64::new(until.as_microsecond()), lost: AtomicBool::new(false) });
+        self.lock().insert(row, (attempt, Arc::clone(&lease)));
+        HeldLease { leases: self, row, lease }
     }
 
     /// Extends every lease. One that was lost meanwhile makes no further call.
@@ -72,5 +97,40 @@ impl Leases {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<i64, (u32, Arc<Lease>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    impl Leases {
+        fn count(&self) -> usize {
+            self.lock().len()
+        }
+    }
+
+    #[test]
+    fn a_lease_ends_with_its_attempt_also_in_a_panic() {
+        let leases = Leases::default();
+        let end = catch_unwind(AssertUnwindSafe(|| {
+            let _lease = leases.hold_until(1, 1, Timestamp::UNIX_EPOCH);
+            assert_eq!(leases.count(), 0, "a bug");
+        }));
+        assert!(end.is_err());
+        assert_eq!(leases.count(), 0, "it would be renewed for ever");
+    }
+
+    #[test]
+    fn an_attempt_that_lost_its_lease_does_not_end_a_later_ones() {
+        let leases = Leases::default();
+        let lost = leases.hold_until(1, 1, Timestamp::UNIX_EPOCH);
+        let later = leases.hold_until(1, 2, Timestamp::UNIX_EPOCH);
+        drop(lost);
+        assert_eq!(leases.count(), 1);
+        drop(later);
+        assert_eq!(leases.count(), 0);
     }
 }

@@ -167,7 +167,17 @@ impl Worker {
 
     async fn probe_gates_forever(&self) {
         while !self.0.lifecycle.is_draining() {
-            self.0.probe_gates().await;
+            self.0.adopt_circuits().await;
+            for gate in self.0.gates_due().await {
+                let shared = Arc::clone(&self.0);
+                // One that does not answer keeps neither the others nor the shutdown waiting.
+                self.0.lifecycle.spawn(async move {
+                    tokio::select! {
+                        () = shared.lifecycle.draining() => {}
+                        () = shared.probe(&gate) => {}
+                    }
+                });
+            }
             tokio::select! {
                 () = self.0.lifecycle.draining() => {}
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -269,8 +279,7 @@ impl Shared {
             self.settle(&claim, end.at(&claim, started_at, took)).await;
         }
         self.judge_provider(&claim, sign, &note).await;
-        self.leases.let_go(&claim);
-        drop((turn, job));
+        drop((lease, turn, job));
         self.freed.notify_one();
     }
 

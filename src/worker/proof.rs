@@ -15,6 +15,11 @@ use crate::domain::{
 /// A provider that says yes so often, while the sessions stay, is not believed any more.
 const CALLS_BEFORE_CONTRADICTED: u32 = 3;
 
+const NOT_THEIRS: &str = "given sessions that are not listed as this account's: they are over already, or somebody else's; \
+                          if they should be live, find out whose they are";
+const ANSWER_LOST: &str = "what this provider leaves alive by its nature, such as tokens and the sessions of apps: its answer, \
+                           which would tell, was lost";
+
 /// How often and when sessions are looked at after a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProofPolicy {
@@ -67,17 +72,21 @@ fn first(claim: &Claim, account: &Account, look: Option<&Look>, now: Timestamp) 
 
 /// An earlier call may have worked, or said that it did: only what it left is ended.
 fn repeat(claim: &Claim, proof: &Proof, look: &Look) -> Before {
-    let (left, _) = sort(proof, &claim.request.scope, look);
+    let scope = &claim.request.scope;
+    let (left, _) = sort(proof, scope, look);
     if left.is_empty() {
         return Before::Gone(proof.clone());
     }
+    let may_be_of_another_kind = is_by_device(scope) && left.iter().any(|session| session.device.is_none());
     let left: Vec<SessionRef> = left.into_iter().map(Session::reference).collect();
     let mut proof = proof.clone();
     // A list that lagged may have hidden some of them from the first look.
     if let Some(earlier) = &mut proof.earlier {
         earlier.extend(left.iter().cloned());
     }
-    Before::Call(RevokeRequest { scope: Scope::Sessions(left), ..claim.request.clone() }, Some(proof))
+    // Only the provider can tell what is of the kind that is to end, so it is asked once more for just that.
+    let scope = if may_be_of_another_kind { scope.clone() } else { Scope::Sessions(left) };
+    Before::Call(RevokeRequest { scope, ..claim.request.clone() }, Some(proof))
 }
 
 /// The call came back without an error. `said`: what it ended; `None`: there was nothing to end.
@@ -106,28 +115,32 @@ pub(super) fn after(claim: &Claim, proof: &Proof, look: &Look, policy: ProofPoli
     let proof = Proof { looks: proof.looks.saturating_add(1), ..proof.clone() };
     if left.is_empty() {
         let outcome = outcome(&proof, look, &again);
-        return Verdict::Done(outcome, result(&proof, outcome, again));
+        return Verdict::Done(outcome, result(&proof, scope, outcome, again));
     }
     if proof.looks < policy.times {
         return Verdict::LookAgain(proof);
     }
-    let by_device = matches!(scope, Scope::Web | Scope::Mobile);
-    if by_device && left.iter().all(|session| session.device.is_none()) {
+    if is_by_device(scope) && left.iter().all(|session| session.device.is_none()) {
         // What is left may be of the other kind, which nobody asked to end.
-        return Verdict::Done(Outcome::Accepted, result(&proof, Outcome::Accepted, again));
+        return Verdict::Done(Outcome::Accepted, result(&proof, scope, Outcome::Accepted, again));
     }
     if proof.calls < CALLS_BEFORE_CONTRADICTED { Verdict::CallAgain(proof) } else { Verdict::Contradicted(proof) }
 }
 
 /// The end of a job whose looks do not come about: no more than the provider's own word.
-pub(super) fn unseen(proof: &Proof) -> Option<(Outcome, Revocation)> {
-    proof.said.is_some().then(|| (Outcome::Accepted, result(proof, Outcome::Accepted, Vec::new())))
+pub(super) fn unseen(proof: &Proof, scope: &Scope) -> Option<(Outcome, Revocation)> {
+    proof.said.is_some().then(|| (Outcome::Accepted, result(proof, scope, Outcome::Accepted, Vec::new())))
 }
 
 fn outcome(proof: &Proof, look: &Look, again: &[Session]) -> Outcome {
     let ended = proof.said.as_ref().and_then(|said| said.sessions_ended).unwrap_or(0);
+    // Without the provider's time, ours tells what is newer, and ours may be behind.
+    let newer_by_our_clock = look.at.is_none() && again.iter().any(|session| session.created_at.is_some());
     match &proof.earlier {
+        // The provider's own look found nothing either, so nothing was asked for.
+        None if proof.said.is_none() && look.complete && again.is_empty() => Outcome::NothingToRevoke,
         None => Outcome::Accepted,
+        Some(_) if newer_by_our_clock => Outcome::Accepted,
         // A session that nobody saw before would pass for a newer one now.
         Some(_) if proof.partial || !look.complete => Outcome::Accepted,
         Some(earlier) if earlier.is_empty() && ended == 0 && again.is_empty() => Outcome::NothingToRevoke,
@@ -135,11 +148,21 @@ fn outcome(proof: &Proof, look: &Look, again: &[Session]) -> Outcome {
     }
 }
 
-fn result(proof: &Proof, outcome: Outcome, signed_in_again: Vec<Session>) -> Revocation {
-    let said = proof.said.clone().unwrap_or_else(|| Revocation::new(outcome, None, &[]));
+fn result(proof: &Proof, scope: &Scope, outcome: Outcome, signed_in_again: Vec<Session>) -> Revocation {
+    let unsaid = || Revocation::new(outcome, None, unsaid(scope, outcome));
+    let said = proof.said.clone().unwrap_or_else(unsaid);
     let seen = proof.earlier.as_ref().filter(|_| matches!(outcome, Outcome::Verified | Outcome::NothingToRevoke));
     let sessions_ended = said.sessions_ended.or(seen.map(|earlier| earlier.len() as u64));
     Revocation { outcome, sessions_ended, signed_in_again, ..said }
+}
+
+/// What may live on where the provider's yes, which would tell, did not come.
+fn unsaid(scope: &Scope, outcome: Outcome) -> &'static [&'static str] {
+    match (outcome, scope) {
+        (Outcome::NothingToRevoke, Scope::Sessions(_)) => &[NOT_THEIRS],
+        (Outcome::NothingToRevoke, _) => &[],
+        _ => &[ANSWER_LOST],
+    }
 }
 
 /// What is listed although it should be gone, and what began since.
@@ -176,6 +199,11 @@ fn is_newer(proof: &Proof, scope: &Scope, session: &Session) -> bool {
         Some(began) => began > proof.called_at,
         None => !matches!(scope, Scope::Sessions(_)) && is_meant(scope, session) && proof.earlier.is_some(),
     }
+}
+
+/// Whether a scope goes by what a session runs on.
+fn is_by_device(scope: &Scope) -> bool {
+    matches!(scope, Scope::Web | Scope::Mobile)
 }
 
 /// Whether the scope covers a session. One whose device is not known may be of either kind.

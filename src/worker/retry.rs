@@ -10,6 +10,10 @@ use crate::schedule::Schedule;
 /// A job that was claimed so often, and is told to wait once more, may be given up if it is old enough.
 const TOLD_TO_WAIT: u32 = 10;
 
+/// Age alone gives no job up: sever may have been off for longer, or the job waited behind others. So often it has failed
+/// before; by default the waits between are 15 s in all.
+const FEWEST_FAILURES: u32 = 5;
+
 /// How a provider's jobs are retried.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RetryPolicy {
@@ -21,7 +25,7 @@ pub struct RetryPolicy {
     pub longest: Duration,
     /// Waits are spread by this part of themselves in both directions, so that jobs do not come in step.
     pub spread: f64,
-    /// A job ends this long after it was stored, not counting the time it was held.
+    /// A job ends this long after it was stored, not counting the time it was held, once it has failed a few times.
     pub give_up_after: Duration,
 }
 
@@ -40,8 +44,9 @@ impl RetryPolicy {
                 if asked && claim.attempt >= TOLD_TO_WAIT { self.unless_exhausted(claim, now, next) } else { next }
             }
             Disposition::Retry => {
-                let due_at = now + self.delay(claim.failures);
-                self.unless_exhausted(claim, now, Next::Retry { due_at, failed: true })
+                let next = Next::Retry { due_at: now + self.delay(claim.failures), failed: true };
+                let is_first_of_few = claim.failures.saturating_add(1) < FEWEST_FAILURES;
+                if is_first_of_few { next } else { self.unless_exhausted(claim, now, next) }
             }
             Disposition::Hold(reason) => Next::Held(reason),
             Disposition::GiveUp(reason) => Next::Dead(reason),
@@ -147,5 +152,17 @@ mod tests {
         let gate = Disposition::CloseGate(HoldReason::Credential);
         let next = policy().settle(&claim(9, day * 30, Duration::ZERO), gate, NOW);
         assert_eq!(next, None, "nothing dies because our credential did");
+    }
+
+    #[test]
+    fn age_alone_gives_no_job_up() {
+        // sever was switched off over the weekend: the first failure on Monday is no reason.
+        let old = |failures| {
+            policy().settle(&claim(failures, Duration::from_secs(259_200), Duration::ZERO), Disposition::Retry, NOW)
+        };
+        for failures in 0..4 {
+            assert!(matches!(old(failures), Some(Next::Retry { failed: true, .. })), "{failures} failures before");
+        }
+        assert_eq!(old(4), Some(Next::Dead(DeadReason::Exhausted)));
     }
 }

@@ -134,10 +134,13 @@ impl Api {
     }
 
     fn learn(&self, operation: Operation, answer: &Answer) {
-        let asks = matches!(answer.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-        if let Some(wait) = self.asked_wait(answer).filter(|_| asks) {
-            self.pace.close(operation.as_str(), wait);
+        let (name, asked) = (operation.as_str(), self.asked_wait(answer));
+        match (answer.status, asked) {
+            (StatusCode::TOO_MANY_REQUESTS, asked) => return self.pace.limit_met(name, asked),
+            (StatusCode::SERVICE_UNAVAILABLE, Some(wait)) => self.pace.close(name, wait),
+            _ => {}
         }
+        self.pace.flows(name);
     }
 
     /// Huawei documents no header for it; a gateway may all the same send the one of RFC 9110.

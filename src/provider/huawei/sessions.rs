@@ -4,6 +4,7 @@
 //! refused or taken as a whole, and its answer tells nothing about any one session, so what counts is the next list.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use http::StatusCode;
 use jiff::Timestamp;
@@ -30,6 +31,9 @@ const MOST_REFUSALS: usize = 16;
 
 /// Milliseconds since 1970 above this, seconds below: as seconds it is the year 5138, as milliseconds 1973.
 const SMALLEST_MILLISECONDS: i64 = 100_000_000_000;
+
+/// `Date` is cut to the second, and a session's time may have milliseconds: what began within that second was there already.
+const REST_OF_SECOND: Duration = Duration::from_millis(999);
 
 const CONSOLE_LIVES_ON: &str = "console sessions that the user opened from the portal, until the permission set's \
                                 session duration is over: remove the user's account assignments to cut those";
@@ -95,16 +99,16 @@ impl Api {
         let complete =
             listing.page_info.as_ref().and_then(|info| info.next_marker.as_deref()).is_none_or(str::is_empty);
         let at = hint::time(answer);
-        let now = at.unwrap_or_else(|| self.clock.now());
         let mut ids = BTreeSet::new();
         let mut sessions = Vec::new();
         for entry in listing.entries()? {
             let session = self.session(account, entry)?;
-            if session.expires_at.is_none_or(|end| end > now) && ids.insert(session.id.clone()) {
+            // Without the provider's time nothing has run out: ours may be ahead.
+            if session.expires_at.zip(at).is_none_or(|(end, now)| end > now) && ids.insert(session.id.clone()) {
                 sessions.push(session);
             }
         }
-        Some(Look { sessions, complete, at })
+        Some(Look { sessions, complete, at: at.and_then(|at| at.checked_add(REST_OF_SECOND).ok()) })
     }
 
     /// `None`: it makes no sense, or is another user's.

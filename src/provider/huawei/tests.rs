@@ -539,7 +539,7 @@ async fn pages_end() {
     assert!(matches!(client.resolve(&by_email("zoe@example.com")).await, Err(ProviderError::Unclear(_))));
     assert_eq!(server.seen().len(), 2, "a page that names itself is not followed");
     let (server, client) = huawei().await;
-    server.then((0..600).map(|number| page(&[], Some(&format!("m{}", number % 2)))));
+    server.then((0..600).map(|number| page(&[], Some(&format!("m{number}")))));
     assert!(matches!(client.resolve(&by_email("zoe@example.com")).await, Err(ProviderError::Unclear(_))));
     assert_eq!(server.seen().len(), 500);
 }
@@ -717,4 +717,47 @@ async fn a_look_at_the_credential_changes_nothing() {
     assert!(matches!(client.check().await, Err(ProviderError::Misconfigured(_))));
     server.then([Canned::new(200, "<html>")]);
     assert!(matches!(client.check().await, Err(ProviderError::Unavailable(_))));
+}
+
+#[tokio::test]
+async fn a_list_that_a_thief_made_long_is_read_all_the_same() {
+    let (server, client) = huawei().await;
+    // One page holds them all, and whoever signs in writes the user agent.
+    let mut list: Vec<Value> = names(300).iter().map(|id| session_json(id)).collect();
+    list.iter_mut().for_each(|session| session["user_agent"] = "x".repeat(8000).into());
+    server.then([answer(&json!({"session_list": list}))]);
+    let look = client.sessions(&account()).await.expect("a look").expect("a look");
+    assert_eq!((look.sessions.len(), look.complete), (300, true));
+}
+
+#[tokio::test]
+async fn without_the_providers_time_nothing_has_run_out() {
+    let (server, client) = huawei().await;
+    let mut session = session_json("s1");
+    // Over by our clock, which may be wrong.
+    session["session_not_valid_after"] = 1_753_887_367.into();
+    let list = answer(&json!({"session_list": [session]}));
+    server.then([list.clone().header("date", "soon"), list]);
+    let look = client.sessions(&account()).await.expect("a look").expect("a look");
+    assert_eq!((look.sessions.len(), look.at), (1, None));
+    let look = client.sessions(&account()).await.expect("a look").expect("a look");
+    assert_eq!(look.sessions.len(), 0, "by the provider's own clock it is");
+}
+
+#[tokio::test]
+async fn a_session_of_the_second_of_the_look_began_before_it() {
+    let (server, client) = huawei().await;
+    server.then([none().header("date", "Wed, 30 Jul 2025 06:56:07 GMT")]);
+    let look = client.sessions(&account()).await.expect("a look").expect("a look");
+    // Times may come in milliseconds, and `Date` is cut to the second.
+    assert!(look.at.is_some_and(|at| at.as_millisecond() >= 1_753_858_567_999), "{look:?}");
+}
+
+#[tokio::test]
+async fn markers_that_go_round_are_left_at_once() {
+    let (server, client) = huawei().await;
+    server.then(["a", "b", "a", "b", "a"].map(|marker| page(&[], Some(marker))));
+    let error = client.resolve(&by_email("zoe@example.com")).await.expect_err("no end");
+    assert!(matches!(error, ProviderError::Unclear(_)), "{error:?}");
+    assert_eq!(server.seen().len(), 3);
 }

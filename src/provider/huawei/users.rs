@@ -12,6 +12,7 @@ use super::errors::{own, unclear, unexpected};
 use crate::domain::{Account, IdentifierError, Subject, check_identifier};
 use crate::provider::ProviderError;
 use crate::provider::address::segment;
+use crate::provider::names::same_in_any_case;
 
 /// The most that a page may hold.
 const PAGE: &str = "100";
@@ -88,7 +89,7 @@ enum Name<'a> {
 
 impl User {
     fn has_email(&self, address: &str) -> bool {
-        self.emails().any(|email| same(email, address))
+        self.emails().any(|email| same_in_any_case(email, address))
     }
 
     fn emails(&self) -> impl Iterator<Item = &str> {
@@ -112,11 +113,6 @@ impl User {
         identifiers.retain(|name| !name.is_empty() && seen.insert(name.clone()));
         Account::new(self.user_id, identifiers)
     }
-}
-
-/// Case alone may differ: an address in full width is another address.
-fn same(one: &str, other: &str) -> bool {
-    one == other || one.to_lowercase() == other.to_lowercase()
 }
 
 impl Api {
@@ -204,7 +200,9 @@ impl Api {
             Err(error) => return Err(error),
         };
         // The call compares by the provider's own rule, which may not mind the case.
-        if let Some(user) = user.filter(|user| user.user_name.as_deref().is_some_and(|theirs| same(theirs, name))) {
+        if let Some(user) =
+            user.filter(|user| user.user_name.as_deref().is_some_and(|theirs| same_in_any_case(theirs, name)))
+        {
             return Ok(Some(user));
         }
         self.search(&[("user_name", name)], |user| user.user_name.as_deref() == Some(name)).await
@@ -253,23 +251,23 @@ impl Api {
         is_meant: impl Fn(&User) -> bool,
     ) -> Result<std::collections::BTreeSet<String>, ProviderError> {
         let mut ids = std::collections::BTreeSet::new();
-        let mut marker: Option<String> = None;
+        let mut markers: Vec<String> = Vec::new();
         for _ in 0..MOST_PAGES {
             let mut pairs = vec![("limit", PAGE)];
             pairs.extend(filter);
-            pairs.extend(marker.as_deref().map(|marker| ("marker", marker)));
+            pairs.extend(markers.last().map(|marker| ("marker", marker.as_str())));
             let page = self.page(&pairs).await?;
             ids.extend(page.users.into_iter().filter(&is_meant).map(|user| user.user_id));
             let next = page.page_info.and_then(|info| info.next_marker).filter(|marker| !marker.is_empty());
             match next {
                 None => return Ok(ids),
                 // It would go round for ever.
-                Some(next) if marker.as_deref() == Some(&next) => break,
-                Some(next) => marker = Some(next),
+                Some(next) if markers.contains(&next) => break,
+                Some(next) => markers.push(next),
             }
         }
-        let most = MOST_PAGES;
-        Err(unclear(&format!("the users do not end after {most} pages; give the user's id or user name instead")))
+        let pages = markers.len().max(1);
+        Err(unclear(&format!("the users do not end after {pages} pages; give the user's id or user name instead")))
     }
 
     /// One page of users.
@@ -343,16 +341,6 @@ mod tests {
         assert_eq!(user.into_account().identifiers, ["1a2b-3c", "zoe", "zoe@example.com", "00u1", "x2"]);
         let bare: User = serde_json::from_str(r#"{"user_id":"1","user_name":null,"emails":null}"#).expect("a user");
         assert_eq!(bare.into_account().identifiers, ["1"]);
-    }
-
-    #[test]
-    fn addresses_differ_in_case_alone() {
-        assert!(same("Zoe@Example.com", "zoe@example.COM") && same("ZOË@example.com", "zoë@example.com"));
-        for other in ["zoe@example.com.evil.example", "\u{ff5a}oe@example.com", "zoe @example.com", "zoë@example.com"]
-        {
-            assert!(!same("zoe@example.com", other), "{other}");
-        }
-        assert!(!same("strasse@example.com", "straße@example.com"));
     }
 
     #[test]

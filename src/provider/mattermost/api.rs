@@ -99,10 +99,13 @@ impl Api {
     /// A limit closes the operation that met it. What is left of a limit is of no interest: the server lets a call
     /// through every tenth of a second by default, so waiting for all of it would cost more than a 429.
     fn learn(&self, operation: Operation, answer: &Answer) {
-        let asks = matches!(answer.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-        if let Some(wait) = self.asked_wait(answer).filter(|_| asks) {
-            self.pace.close(operation.as_str(), wait);
+        let (name, asked) = (operation.as_str(), self.asked_wait(answer));
+        match (answer.status, asked) {
+            (StatusCode::TOO_MANY_REQUESTS, asked) => return self.pace.limit_met(name, asked),
+            (StatusCode::SERVICE_UNAVAILABLE, Some(wait)) => self.pace.close(name, wait),
+            _ => {}
         }
+        self.pace.flows(name);
     }
 
     /// How long Mattermost asks us to wait: `Retry-After` is the time to the next call. Its reset header is the time to

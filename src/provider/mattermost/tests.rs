@@ -600,9 +600,9 @@ async fn no_secret_shows_in_what_is_printed() {
 #[tokio::test]
 async fn a_large_body_is_not_read_and_a_dead_host_is_unavailable() {
     let (server, chat) = chat().await;
-    server.then([Canned::new(200, format!("[{}]", " ".repeat(2 << 20)))]);
+    server.then([Canned::new(200, format!("[{}]", " ".repeat(9 << 20)))]);
     let error = chat.sessions(&account(ID)).await.expect_err("too large");
-    assert!(error.to_string().contains("1 MiB"), "{error}");
+    assert!(error.to_string().contains("8 MiB"), "{error}");
     drop(server);
     tokio::task::yield_now().await;
     let error = chat.sessions(&account(ID)).await.expect_err("nobody is there");

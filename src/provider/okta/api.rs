@@ -97,13 +97,20 @@ impl Api {
 
     fn learn(&self, operation: Operation, answer: &Answer) {
         let used_up = hint::numbers(answer, REMAINING).any(|left| left <= 0);
-        let asks = matches!(answer.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-        if !used_up && !asks {
+        let is_limit = answer.status == StatusCode::TOO_MANY_REQUESTS;
+        if !is_limit {
+            self.pace.flows(operation.as_str());
+        }
+        if !used_up && !is_limit && answer.status != StatusCode::SERVICE_UNAVAILABLE {
             return;
         }
-        let Some(wait) = self.asked_wait(answer) else { return };
+        let Some(wait) = self.asked_wait(answer) else {
+            return if is_limit {
+                self.pace.limit_met(operation.as_str(), None)
+            };
+        };
         // The concurrency limit, which shows as a limit of nothing, is the whole org's.
-        let for_all = answer.status == StatusCode::TOO_MANY_REQUESTS && hint::numbers(answer, LIMIT).any(|n| n == 0);
+        let for_all = is_limit && hint::numbers(answer, LIMIT).any(|n| n == 0);
         let closed = if for_all { Operation::ALL } else { std::slice::from_ref(&operation) };
         for operation in closed {
             self.pace.close(operation.as_str(), wait);

@@ -610,3 +610,43 @@ fn a_key_that_cannot_sign_is_refused_with_the_mend() {
         assert!(error.contains(mend), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_name_that_merely_folds_to_the_same_is_somebody_else() {
+    // Okta's index may take these for one; they are two people.
+    for (asked, theirs) in [
+        ("kim@example.com", "\u{212a}im@example.com"),
+        ("strasse@example.com", "straße@example.com"),
+        ("finance@example.com", "\u{fb01}nance@example.com"),
+        ("ana@example.com", "\u{ff41}na@example.com"),
+    ] {
+        let (server, okta) = okta().await;
+        server.then([
+            users(&[user_json(OTHER, theirs, theirs)]),
+            user(OTHER, theirs, theirs),
+            user(OTHER, theirs, theirs),
+        ]);
+        assert_eq!(okta.resolve(&by_email(asked)).await.expect("an answer"), None, "{asked} {theirs}");
+        let (server, okta) = self::okta().await;
+        server.then([
+            user(OTHER, theirs, theirs),
+            users(&[user_json(OTHER, theirs, theirs)]),
+            user(OTHER, theirs, theirs),
+        ]);
+        assert_eq!(okta.resolve(&by_username(asked)).await.expect("an answer"), None, "{asked} {theirs}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_address_is_protected_and_names_nobody() {
+    let (server, okta) = okta().await;
+    let mut other = user_json(OTHER, "bob@example.com", "bob@example.com");
+    other["profile"]["secondEmail"] = "ana@example.com".into();
+    // An index that lags: the address was Bob's until just now, and is his way to be reached still.
+    let read = Canned::new(200, other.to_string());
+    server.then([users(&[user_json(OTHER, "bob@example.com", "ana@example.com")]), read.clone(), none()]);
+    assert_eq!(okta.resolve(&by_email("ana@example.com")).await.expect("an answer"), None);
+    server.then([read]);
+    let account = okta.resolve(&by_id(OTHER)).await.expect("an answer").expect("an account");
+    assert!(account.identifiers.contains(&"ana@example.com".to_owned()));
+}

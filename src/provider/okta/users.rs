@@ -9,8 +9,9 @@ use serde::Deserialize;
 
 use super::api::{Api, Call};
 use super::{Operation, errors};
-use crate::domain::{Account, IdentifierError, Subject, check_identifier, fold};
+use crate::domain::{Account, IdentifierError, Subject, check_identifier};
 use crate::provider::address::{same_place, segment};
+use crate::provider::names::same_in_any_case;
 use crate::provider::{CallReport, ProviderError};
 
 /// 200 users to a page: a name that fills more than this many pages is nobody's.
@@ -69,22 +70,23 @@ impl Name<'_> {
     fn is_hit(&self, user: &User) -> bool {
         match self {
             Self::Email(address) => user.has_email(address),
-            Self::Username(login) => same(&user.profile.login, login),
+            Self::Username(login) => same_in_any_case(&user.profile.login, login),
         }
     }
 
     /// Whether a user read by this name or by id carries it. An address may be the login as well.
     fn names(&self, user: &User) -> bool {
         match self {
-            Self::Email(address) => user.has_email(address) || same(&user.profile.login, address),
+            Self::Email(address) => user.has_email(address) || same_in_any_case(&user.profile.login, address),
             Self::Username(_) => self.is_hit(user),
         }
     }
 }
 
 impl User {
+    /// The second address is one to fall back on, and may be anybody's: it is protected, and names nobody.
     fn has_email(&self, address: &str) -> bool {
-        [&self.profile.email, &self.profile.second_email].into_iter().flatten().any(|email| same(email, address))
+        self.profile.email.as_deref().is_some_and(|email| same_in_any_case(email, address))
     }
 
     /// The account with every identifier that a guardrail may name.
@@ -99,10 +101,6 @@ impl User {
         identifiers.retain(|name| !name.is_empty() && seen.insert(name.clone()));
         Account::new(self.id, identifiers)
     }
-}
-
-fn same(one: &str, other: &str) -> bool {
-    fold(one) == fold(other)
 }
 
 impl Api {

@@ -149,9 +149,13 @@ impl Api {
     }
 
     fn learn(&self, operation: Operation, answer: &Answer) {
-        let asks = errors::is_throttled(answer) || answer.status == StatusCode::SERVICE_UNAVAILABLE;
-        if let Some(wait) = hint::retry_after(answer, self.bounds).filter(|_| asks) {
-            self.pace.close(operation.as_str(), wait);
+        let (name, asked) = (operation.as_str(), hint::retry_after(answer, self.bounds));
+        if errors::is_throttled(answer) {
+            return self.pace.limit_met(name, asked);
+        }
+        self.pace.flows(name);
+        if let Some(wait) = asked.filter(|_| answer.status == StatusCode::SERVICE_UNAVAILABLE) {
+            self.pace.close(name, wait);
         }
     }
 }

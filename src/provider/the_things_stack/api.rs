@@ -66,16 +66,15 @@ impl Api {
 
     /// A limit may be for one method alone, so only this operation waits.
     fn learn(&self, operation: Operation, answer: &Answer) {
-        let wait = if answer.status == StatusCode::TOO_MANY_REQUESTS {
-            self.asked_wait(answer)
-        } else {
-            // The last call of a burst. `Reset` is when the whole burst is back, long after the next call may go, and a
-            // `Retry` of 0 is no wait: then the next call finds out.
-            let used_up = hint::numbers(answer, AVAILABLE).any(|left| left <= 0);
-            let has_wait = hint::numbers(answer, RETRY).any(|seconds| seconds > 0);
-            hint::from_now(answer, RETRY, self.bounds).filter(|_| used_up && has_wait)
-        };
-        if let Some(wait) = wait {
+        if answer.status == StatusCode::TOO_MANY_REQUESTS {
+            return self.pace.limit_met(operation.as_str(), self.asked_wait(answer));
+        }
+        self.pace.flows(operation.as_str());
+        // The last call of a burst. `Reset` is when the whole burst is back, long after the next call may go, and a `Retry`
+        // of 0 is no wait: then the next call finds out.
+        let used_up = hint::numbers(answer, AVAILABLE).any(|left| left <= 0);
+        let has_wait = hint::numbers(answer, RETRY).any(|seconds| seconds > 0);
+        if let Some(wait) = hint::from_now(answer, RETRY, self.bounds).filter(|_| used_up && has_wait) {
             self.pace.close(operation.as_str(), wait);
         }
     }

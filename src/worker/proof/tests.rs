@@ -131,7 +131,7 @@ fn without_a_complete_look_on_both_sides_the_providers_word_is_all() {
     assert_eq!(done(after(&claim, &blind, &look(&[]), POLICY)).0, Outcome::Accepted);
     // Blind before, but the times tell.
     assert!(matches!(after(&claim, &blind, &look(&[begun("a", 50)]), POLICY), Verdict::LookAgain(_)));
-    assert_eq!(unseen(&blind).expect("a yes").0, Outcome::Accepted);
+    assert_eq!(unseen(&blind, &Scope::All).expect("a yes").0, Outcome::Accepted);
 }
 
 #[test]
@@ -222,4 +222,82 @@ fn of_a_scope_by_device_the_unknown_rest_is_not_contradicted() {
     assert_eq!(done(after(&claim, &last, &look(std::slice::from_ref(&phone)), POLICY)).0, Outcome::Verified);
     assert_eq!(done(after(&claim, &last, &look(&[phone.clone(), unknown]), POLICY)).0, Outcome::Accepted);
     assert!(matches!(after(&claim, &last, &look(&[phone, web]), POLICY), Verdict::CallAgain(_)));
+}
+
+#[test]
+fn a_repeat_for_one_kind_of_device_does_not_end_the_other_kind() {
+    for scope in [Scope::Web, Scope::Mobile] {
+        let mut claim = claim(scope.clone());
+        // Slack does not tell which is which.
+        let listed = look(&[timeless("a"), timeless("b")]);
+        let Before::Call(_, first) = before(&claim, &account(), Some(&listed), at(999)) else { panic!("no call") };
+        claim.proof = first;
+        claim.call_open = true;
+        let Before::Call(request, Some(proof)) = before(&claim, &account(), Some(&listed), at(999)) else {
+            panic!("no call")
+        };
+        assert_eq!(request.scope, scope, "every session that is left would be ended, whatever its kind");
+        assert_eq!(proof.earlier.map(|earlier| earlier.len()), Some(2));
+        assert!(matches!(before(&claim, &account(), Some(&look(&[])), at(999)), Before::Gone(_)));
+    }
+    let mut claim = claim(Scope::Web);
+    let on = |id: &str, device| Session { device: Some(device), ..timeless(id) };
+    let listed = look(&[on("w", Device::Web), on("m", Device::Mobile)]);
+    let Before::Call(_, first) = before(&claim, &account(), Some(&listed), at(999)) else { panic!("no call") };
+    claim.proof = first;
+    claim.call_open = true;
+    let Before::Call(request, _) = before(&claim, &account(), Some(&listed), at(999)) else { panic!("no call") };
+    assert_eq!(
+        request.scope,
+        Scope::Sessions(vec![on("w", Device::Web).reference()]),
+        "where the kind is told, it counts"
+    );
+}
+
+#[test]
+fn what_is_newer_by_our_clock_alone_is_not_verified() {
+    let claim = claim(Scope::All);
+    let timed = look(&[begun("a", 10)]);
+    // The provider does not tell its time, and our clock is behind its own: what a lagging list hid looks newer.
+    let clockless = |sessions: &[Session]| Look { at: None, ..look(sessions) };
+    let Before::Call(_, Some(proof)) = before(&claim, &account(), Some(&Look { at: None, ..timed }), at(50)) else {
+        panic!("no call")
+    };
+    let proof = called(proof, Some(Revocation::new(Outcome::Confirmed, None, &[])));
+    assert_eq!(done(after(&claim, &proof, &clockless(&[begun("hidden", 60)]), POLICY)).0, Outcome::Accepted);
+    assert_eq!(done(after(&claim, &proof, &clockless(&[]), POLICY)).0, Outcome::Verified);
+    // Ids need no clock.
+    assert_eq!(done(after(&claim, &proof, &clockless(&[timeless("new")]), POLICY)).0, Outcome::Verified);
+}
+
+#[test]
+fn a_request_that_was_never_made_was_not_accepted() {
+    let claim = claim(Scope::All);
+    let Before::Call(_, Some(blind)) = before(&claim, &account(), None, at(50)) else { panic!("no call") };
+    // The provider looked by itself, found nothing, and has no call that ends everything.
+    let blind = called(blind, None);
+    assert_eq!(done(after(&claim, &blind, &look(&[]), POLICY)).0, Outcome::NothingToRevoke);
+    let partial = Look { complete: false, ..look(&[]) };
+    assert_eq!(done(after(&claim, &blind, &partial, POLICY)).0, Outcome::Accepted);
+}
+
+#[test]
+fn what_nobody_could_tell_is_said() {
+    // Another person's session is listed for its owner only.
+    let given = claim(Scope::Sessions(vec![SessionRef::Id("x".to_owned())]));
+    let Before::Call(_, Some(proof)) = before(&given, &account(), Some(&look(&[])), at(999)) else { panic!("no call") };
+    let (outcome, revocation) = done(after(&given, &called(proof, None), &look(&[]), POLICY));
+    assert_eq!(outcome, Outcome::NothingToRevoke);
+    assert!(revocation.survives.join(" ").contains("somebody else's"), "{revocation:?}");
+    // The answer with what survives was lost.
+    let mut all = claim(Scope::All);
+    let Before::Call(_, first) = before(&all, &account(), Some(&look(&[begun("a", 10)])), at(999)) else {
+        panic!("no call")
+    };
+    all.proof = first;
+    all.call_open = true;
+    let Before::Gone(proof) = before(&all, &account(), Some(&look(&[])), at(999)) else { panic!("not gone") };
+    let (outcome, revocation) = done(after(&all, &proof, &look(&[]), POLICY));
+    assert_eq!(outcome, Outcome::Verified);
+    assert!(revocation.survives.join(" ").contains("answer"), "{revocation:?}");
 }

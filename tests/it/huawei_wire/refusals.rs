@@ -1,5 +1,7 @@
 //! What goes wrong: nothing but success is one, and nothing secret comes back.
 
+use std::time::Duration;
+
 use serde_json::json;
 use sever::provider::ProviderError;
 use sever::sandbox::faults::{Fault, Injection};
@@ -89,7 +91,7 @@ async fn all_forms_of_429_are_a_wait() {
             let error = world.client.revoke(&account, &all(), None).await.expect_err("throttled");
             // The seconds stand in words for people only, which are not read.
             assert!(matches!(error, ProviderError::Throttled { retry_after: None, .. }), "{form:?}: {error:?}");
-            assert_eq!(world.client.wait(), None);
+            assert_eq!(world.client.wait(), Some(Duration::from_secs(1)), "a pace of our own");
         }
     }
 }

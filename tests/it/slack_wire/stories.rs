@@ -170,6 +170,21 @@ async fn a_scope_of_web_leaves_the_phone_and_claims_no_proof_of_what_it_cannot_t
 }
 
 #[tokio::test]
+async fn a_lost_answer_of_a_scope_of_web_does_not_cost_the_phone_its_session() {
+    for fault in [Fault::LostAfter, Fault::LostBefore] {
+        let org = Org::new().await;
+        let (ana, teams) = (org.person("ana@example.com"), org.teams.to_vec());
+        let story = Story::with(org, &teams, "web").await;
+        story.org.slack.faults().inject(Injection::once(fault.clone()).on(Operation::SessionReset));
+        let answer = story.alert(json!({"email": ana.email})).await;
+        let job = story.end(&answer).await;
+        assert_eq!((job.outcome, job.repeated), (Some(Outcome::Accepted), 1), "{fault:?}: {job:#?}");
+        let left = [Device::Web, Device::Mobile].map(|device| story.org.slack.session_ids_on(&ana.id, device).len());
+        assert_eq!((left, story.org.calls("admin.users.session.invalidate")), ([0, 1], 0), "{fault:?}");
+    }
+}
+
+#[tokio::test]
 async fn given_sessions_are_verified_and_somebody_elses_is_never_ended() {
     let org = Org::new().await;
     let (ana, bob, teams) = (org.person("ana@example.com"), org.person("bob@example.com"), org.teams.to_vec());
