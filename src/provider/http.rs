@@ -20,7 +20,7 @@ const LARGEST_BODY_BYTES: usize = 1 << 20;
 
 /// For providers that list all sessions of an account on one page. Whoever signs in adds to it, and writes the user agent
 /// too: a thief must not be able to make the list too long to be read.
-pub(super) const LARGEST_LISTING_BYTES: usize = 8 << 20;
+const LARGEST_LISTING_BYTES: usize = 8 << 20;
 
 /// A host that has not answered the handshake by then is down; the rest of `timeout` is for the answer.
 const LONGEST_CONNECT: Duration = Duration::from_secs(5);
@@ -87,10 +87,10 @@ impl Http {
         Ok(Self { client, timeout, largest_body_bytes: LARGEST_BODY_BYTES })
     }
 
-    /// The same client, which reads bodies up to so many bytes.
+    /// The same client, for lists of all sessions of an account.
     #[must_use]
-    pub(super) fn reading_up_to(self, largest_body_bytes: usize) -> Self {
-        Self { largest_body_bytes, ..self }
+    pub(super) fn reading_listings(&self) -> Self {
+        Self { largest_body_bytes: LARGEST_LISTING_BYTES, ..self.clone() }
     }
 
     /// The client, to make requests with. They are sent by [`Self::send`].

@@ -85,7 +85,8 @@ pub struct RetrySettings {
     /// No wait of our own is longer. Default: 5m. A wait that the provider asks for may last up to this or 15 minutes,
     /// whichever is more.
     pub longest: Duration,
-    /// A job gives up after so long, not counting the time it was held. Default: 24h.
+    /// A job gives up after so long, not counting the time it was held, but not before it has failed 5 times. Default:
+    /// 24h.
     pub give_up_after: Duration,
 }
 

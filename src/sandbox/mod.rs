@@ -9,6 +9,7 @@ mod control;
 mod disturb;
 mod exchange;
 pub mod faults;
+mod handle;
 pub mod huawei;
 mod ids;
 pub mod ledger;

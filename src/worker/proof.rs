@@ -58,8 +58,19 @@ pub(super) fn before(claim: &Claim, account: &Account, look: Option<&Look>, now:
         (Some(proof), Some(look)) if look.complete => repeat(claim, proof, look),
         // What an earlier call left may be where nobody looked. Better to end too much than to leave an attacker in.
         (Some(proof), _) => Before::Call(claim.request.clone(), Some(proof.clone())),
-        (None, look) => Before::Call(claim.request.clone(), Some(first(claim, account, look, now))),
+        (None, look) => {
+            Before::Call(claim.request.clone(), Some(with_seen_before(first(claim, account, look, now), known)))
+        }
     }
+}
+
+/// A call that failed may have ended some sessions all the same: what was seen before it has to be gone as well, and counts
+/// as ended.
+fn with_seen_before(mut proof: Proof, known: Option<&Proof>) -> Proof {
+    if let (Some(earlier), Some(seen)) = (&mut proof.earlier, known.and_then(|known| known.earlier.as_ref())) {
+        earlier.extend(seen.iter().cloned());
+    }
+    proof
 }
 
 fn first(claim: &Claim, account: &Account, look: Option<&Look>, now: Timestamp) -> Proof {
@@ -152,7 +163,8 @@ fn result(proof: &Proof, scope: &Scope, outcome: Outcome, signed_in_again: Vec<S
     let unsaid = || Revocation::new(outcome, None, unsaid(scope, outcome));
     let said = proof.said.clone().unwrap_or_else(unsaid);
     let seen = proof.earlier.as_ref().filter(|_| matches!(outcome, Outcome::Verified | Outcome::NothingToRevoke));
-    let sessions_ended = said.sessions_ended.or(seen.map(|earlier| earlier.len() as u64));
+    // The last call's own count leaves out what calls before it ended whose answers were none.
+    let sessions_ended = said.sessions_ended.max(seen.map(|earlier| earlier.len() as u64));
     Revocation { outcome, sessions_ended, signed_in_again, ..said }
 }
 

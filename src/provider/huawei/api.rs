@@ -88,9 +88,16 @@ impl Api {
         let now = self.clock.now();
         let now = now.checked_add(SignedDuration::from_secs(ahead_s)).unwrap_or(now);
         let (request, signed) = self.signed(call, &now.strftime(DATE_FORMAT).to_string());
-        let answer = self.http.send(operation, request, &self.scrub_of(&signed)).await?;
+        let answer = self.reader_of(call).send(operation, request, &self.scrub_of(&signed)).await?;
         self.learn(call.operation, &answer);
         Ok(answer)
+    }
+
+    fn reader_of(&self, call: &Call) -> Http {
+        match call.operation {
+            Operation::ListSessions => self.http.reading_listings(),
+            _ => self.http.clone(),
+        }
     }
 
     fn signed(&self, call: &Call, date: &str) -> (RequestBuilder, Signed) {

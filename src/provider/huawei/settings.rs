@@ -14,7 +14,7 @@ use crate::domain::{ProviderName, ScopeKind};
 use crate::provider::ListParameter;
 use crate::provider::address::base_url;
 use crate::provider::hint::Bounds;
-use crate::provider::http::{Http, LARGEST_LISTING_BYTES};
+use crate::provider::http::Http;
 use crate::provider::kind::{ALL_AND_GIVEN, Kind};
 use crate::provider::pace::Pace;
 use crate::provider::scrub::Scrub;
@@ -110,8 +110,7 @@ impl HuaweiSettings {
         let mut scrub = Scrub::default();
         let keys = self.credentials.fetch(&mut scrub, &mut problems);
         self.check_names(&mut problems);
-        let http = Http::new(self.timeout.0).map(|http| http.reading_up_to(LARGEST_LISTING_BYTES));
-        let http = http.map_err(|why| problems.push(("url".to_owned(), why))).ok();
+        let http = Http::new(self.timeout.0).map_err(|why| problems.push(("url".to_owned(), why))).ok();
         let (Some(base), Some(keys), Some(http), true) = (base, keys, http, problems.is_empty()) else {
             return Err(problems);
         };

@@ -78,7 +78,11 @@ impl Api {
             Some(body) => request.json(body),
             None => request,
         };
-        let answer = self.http.send(name, request, &self.scrub).await?;
+        let http = match call.operation {
+            Operation::ListSessions => self.http.reading_listings(),
+            _ => self.http.clone(),
+        };
+        let answer = http.send(name, request, &self.scrub).await?;
         self.learn(call.operation, &answer);
         Ok(answer)
     }

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::domain::{ProviderName, ScopeKind};
 use crate::provider::ListParameter;
 use crate::provider::address::base_url_with_path;
-use crate::provider::http::{Http, LARGEST_LISTING_BYTES};
+use crate::provider::http::Http;
 use crate::provider::kind::{ALL_AND_GIVEN, Kind};
 use crate::provider::scrub::Scrub;
 use crate::provider::settings::{
@@ -76,8 +76,7 @@ impl MattermostSettings {
         self.common().check(&mut problems);
         let url = self.server_url().map_err(|mend| problems.push(("url".to_owned(), mend))).ok();
         let token = self.credentials.fetch().map_err(|mend| problems.push((TOKEN.to_owned(), mend))).ok();
-        let http = Http::new(self.timeout.0).map(|http| http.reading_up_to(LARGEST_LISTING_BYTES));
-        let http = http.map_err(|why| problems.push(("url".to_owned(), why))).ok();
+        let http = Http::new(self.timeout.0).map_err(|why| problems.push(("url".to_owned(), why))).ok();
         match (url, token, http) {
             (Some(url), Some(token), Some(http)) if problems.is_empty() => {
                 tracing::debug!(provider.name = %name, "mattermost client made");

@@ -35,7 +35,8 @@ pub use quirks::{EmptySessions, ErrorShape, GoneSessions, LastPage, Quirks, Succ
 
 use super::exchange::Exchange;
 use super::faults::Faults;
-use super::ledger::{Call, Ledger};
+use super::handle::handle;
+use super::ledger::Ledger;
 use super::server::{Bound, Listener};
 use crate::clock::Clock;
 use auth::{Key, Session};
@@ -53,6 +54,8 @@ pub struct HuaweiSandbox {
     listener: Listener,
 }
 
+handle!(HuaweiSandbox, Operation);
+
 impl HuaweiSandbox {
     /// Listens on `addr`; with port 0 on any free port.
     ///
@@ -66,16 +69,6 @@ impl HuaweiSandbox {
         let state = Arc::new(State { url, clock, world, faults, ledger });
         let listener = bound.serve(Exchange(Arc::clone(&state)));
         Ok(Self { state, listener })
-    }
-
-    /// Stops listening.
-    pub fn stop(&self) {
-        self.listener.stop();
-    }
-
-    /// Stops listening, drops open connections and waits for the calls in progress.
-    pub async fn shutdown(&self) {
-        self.listener.shutdown().await;
     }
 
     /// The base URL, `http://127.0.0.1:port`, without a slash at the end.
@@ -207,34 +200,11 @@ impl HuaweiSandbox {
         self.state.world().quirks = quirks;
     }
 
-    /// The fault switches.
-    #[must_use]
-    pub fn faults(&self) -> &Faults<Operation> {
-        &self.state.faults
-    }
-
-    /// Every call so far, refused ones too, oldest first.
-    #[must_use]
-    pub fn ledger(&self) -> Vec<Call> {
-        self.state.ledger.calls()
-    }
-
-    /// The calls that would have reached somebody whom no honest client means.
-    #[must_use]
-    pub fn tripwires(&self) -> Vec<Call> {
-        self.state.ledger.tripwires()
-    }
-
     /// How many revocations reached a person, real and pretended.
     #[must_use]
     pub fn revocations_of(&self, name: &str) -> usize {
         let user_id = self.state.world().id_of(name);
         self.state.ledger.revocations_of(&user_id)
-    }
-
-    /// Forgets the calls so far.
-    pub fn clear_ledger(&self) {
-        self.state.ledger.clear();
     }
 
     fn look<T>(&self, name: &str, read: impl FnOnce(&User) -> T) -> Option<T> {

@@ -34,7 +34,8 @@ pub use session::Device;
 
 use super::exchange::Exchange;
 use super::faults::Faults;
-use super::ledger::{Call, Ledger};
+use super::handle::handle;
+use super::ledger::Ledger;
 use super::server::{Bound, Listener};
 use crate::clock::Clock;
 use exchange::State;
@@ -48,6 +49,8 @@ pub struct MattermostSandbox {
     listener: Listener,
 }
 
+handle!(MattermostSandbox, Operation);
+
 impl MattermostSandbox {
     /// Listens on `addr`.
     ///
@@ -60,16 +63,6 @@ impl MattermostSandbox {
         let state = Arc::new(State { url, clock, world, faults, ledger });
         let listener = bound.serve(Exchange(Arc::clone(&state)));
         Ok(Self { state, listener })
-    }
-
-    /// Stops listening and drops open connections.
-    pub fn stop(&self) {
-        self.listener.stop();
-    }
-
-    /// Stops, and waits for the calls in progress.
-    pub async fn shutdown(&self) {
-        self.listener.shutdown().await;
     }
 
     /// The base URL, `http://127.0.0.1:port` and the sub-path if there is one, without a slash at the end.
@@ -185,34 +178,11 @@ impl MattermostSandbox {
         self.look(name, |user| user.sessions.len()).unwrap_or_default()
     }
 
-    /// The fault switches.
-    #[must_use]
-    pub fn faults(&self) -> &Faults<Operation> {
-        &self.state.faults
-    }
-
-    /// Every call so far, refused ones too, oldest first.
-    #[must_use]
-    pub fn ledger(&self) -> Vec<Call> {
-        self.state.ledger.calls()
-    }
-
-    /// The calls that would have reached somebody whom no honest client means.
-    #[must_use]
-    pub fn tripwires(&self) -> Vec<Call> {
-        self.state.ledger.tripwires()
-    }
-
     /// How many revocations reached a person, real and pretended.
     #[must_use]
     pub fn revocations_of(&self, name: &str) -> usize {
         let user_id = self.state.world().id_of(name);
         self.state.ledger.revocations_of(&user_id)
-    }
-
-    /// Forgets the calls so far.
-    pub fn clear_ledger(&self) {
-        self.state.ledger.clear();
     }
 
     fn look<T>(&self, name: &str, read: impl FnOnce(&User) -> T) -> Option<T> {

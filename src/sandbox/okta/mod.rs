@@ -33,8 +33,9 @@ pub use token::App;
 
 use super::exchange::Exchange;
 use super::faults::Faults;
+use super::handle::handle;
 use super::ids;
-use super::ledger::{Call, Ledger};
+use super::ledger::Ledger;
 use super::server::{Bound, Listener};
 use crate::clock::Clock;
 use exchange::State;
@@ -48,6 +49,8 @@ pub struct OktaSandbox {
     listener: Listener,
 }
 
+handle!(OktaSandbox, Operation);
+
 impl OktaSandbox {
     pub(super) async fn start(addr: SocketAddr, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let bound = Bound::to(addr).await?;
@@ -56,14 +59,6 @@ impl OktaSandbox {
         let state = Arc::new(State { url, clock, world, faults, ledger });
         let listener = bound.serve(Exchange(Arc::clone(&state)));
         Ok(Self { state, listener })
-    }
-
-    pub(super) fn stop(&self) {
-        self.listener.stop();
-    }
-
-    pub(super) async fn shutdown(&self) {
-        self.listener.shutdown().await;
     }
 
     /// The base URL, `http://127.0.0.1:port`, without a slash at the end.
@@ -222,28 +217,11 @@ impl OktaSandbox {
         self.state.world().clock_offset = by;
     }
 
-    /// The fault switches.
-    #[must_use]
-    pub fn faults(&self) -> &Faults<Operation> {
-        &self.state.faults
-    }
-
-    /// Every call so far, refused ones too, oldest first.
-    #[must_use]
-    pub fn ledger(&self) -> Vec<Call> {
-        self.state.ledger.calls()
-    }
-
     /// How many revocations reached a person, real and pretended.
     #[must_use]
     pub fn revocations_of(&self, name: &str) -> usize {
         let user_id = self.state.world().id_of(name);
         self.state.ledger.revocations_of(&user_id)
-    }
-
-    /// Forgets the calls so far.
-    pub fn clear_ledger(&self) {
-        self.state.ledger.clear();
     }
 
     fn look<T>(&self, name: &str, read: impl FnOnce(&User) -> T) -> Option<T> {

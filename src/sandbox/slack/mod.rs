@@ -35,7 +35,8 @@ pub use session::Device;
 
 use super::exchange::Exchange;
 use super::faults::Faults;
-use super::ledger::{Call, Ledger};
+use super::handle::handle;
+use super::ledger::Ledger;
 use super::server::{Bound, Listener};
 use crate::clock::Clock;
 use exchange::State;
@@ -51,6 +52,8 @@ pub struct SlackSandbox {
     listener: Listener,
 }
 
+handle!(SlackSandbox, Operation);
+
 impl SlackSandbox {
     /// Listens on `addr`; with port 0 on any free port.
     ///
@@ -63,16 +66,6 @@ impl SlackSandbox {
         let state = Arc::new(State { url, clock, world, faults, ledger });
         let listener = bound.serve(Exchange(Arc::clone(&state)));
         Ok(Self { state, listener })
-    }
-
-    /// Stops listening and drops open connections.
-    pub fn stop(&self) {
-        self.listener.stop();
-    }
-
-    /// The same, and waits for the calls in progress.
-    pub async fn shutdown(&self) {
-        self.listener.shutdown().await;
     }
 
     /// `http://127.0.0.1:port`; the methods are below `/api/`.
@@ -179,34 +172,11 @@ impl SlackSandbox {
         self.alive(name, |session| session.device == device)
     }
 
-    /// The fault switches.
-    #[must_use]
-    pub fn faults(&self) -> &Faults<Operation> {
-        &self.state.faults
-    }
-
-    /// Every call so far, refused ones too, oldest first.
-    #[must_use]
-    pub fn ledger(&self) -> Vec<Call> {
-        self.state.ledger.calls()
-    }
-
-    /// What would have reached somebody, or something, that no honest client means.
-    #[must_use]
-    pub fn tripwires(&self) -> Vec<Call> {
-        self.state.ledger.tripwires()
-    }
-
     /// How many revocations reached a person, real and pretended; those still to take effect count.
     #[must_use]
     pub fn revocations_of(&self, name: &str) -> usize {
         let user_id = self.with_world(|world| world.id_of(name));
         self.state.ledger.revocations_of(&user_id)
-    }
-
-    /// Forgets the calls so far.
-    pub fn clear_ledger(&self) {
-        self.state.ledger.clear();
     }
 
     fn alive(&self, name: &str, is_meant: impl Fn(&Session) -> bool) -> Vec<String> {

@@ -32,7 +32,8 @@ pub use right::Right;
 
 use super::exchange::Exchange;
 use super::faults::Faults;
-use super::ledger::{Call, Ledger};
+use super::handle::handle;
+use super::ledger::Ledger;
 use super::server::{Bound, Listener};
 use crate::clock::Clock;
 use world::User;
@@ -44,6 +45,8 @@ pub struct TtsSandbox {
     state: Arc<exchange::State>,
     listener: Listener,
 }
+
+handle!(TtsSandbox, Operation);
 
 impl TtsSandbox {
     /// Listens on `addr`; with port 0 on any free port.
@@ -57,16 +60,6 @@ impl TtsSandbox {
         let state = Arc::new(exchange::State { url, clock, world, faults, ledger });
         let listener = bound.serve(Exchange(Arc::clone(&state)));
         Ok(Self { state, listener })
-    }
-
-    pub(super) fn stop(&self) {
-        self.listener.stop();
-    }
-
-    /// Stops listening, drops open connections and waits for the calls in progress.
-    pub async fn shutdown(&self) {
-        self.stop();
-        self.listener.shutdown().await;
     }
 
     /// The base URL, `http://127.0.0.1:port`, without `/api/v3` and without a slash at the end.
@@ -153,34 +146,11 @@ impl TtsSandbox {
         self.look(name, alive).unwrap_or_default()
     }
 
-    /// The fault switches.
-    #[must_use]
-    pub fn faults(&self) -> &Faults<Operation> {
-        &self.state.faults
-    }
-
-    /// Every call so far, refused ones too, oldest first.
-    #[must_use]
-    pub fn ledger(&self) -> Vec<Call> {
-        self.state.ledger.calls()
-    }
-
-    /// The calls that would have reached somebody whom no honest client means, or done more than end sessions.
-    #[must_use]
-    pub fn tripwires(&self) -> Vec<Call> {
-        self.state.ledger.tripwires()
-    }
-
     /// How many sessions of a person were ended, real and pretended.
     #[must_use]
     pub fn revocations_of(&self, name: &str) -> usize {
         let user_id = self.state.world().id_of(name);
         self.state.ledger.revocations_of(&user_id)
-    }
-
-    /// Forgets the calls so far.
-    pub fn clear_ledger(&self) {
-        self.state.ledger.clear();
     }
 
     fn look<T>(&self, name: &str, read: impl FnOnce(&User) -> T) -> Option<T> {

@@ -301,3 +301,25 @@ fn what_nobody_could_tell_is_said() {
     assert_eq!(outcome, Outcome::Verified);
     assert!(revocation.survives.join(" ").contains("answer"), "{revocation:?}");
 }
+
+#[test]
+fn what_a_failed_call_ended_all_the_same_was_not_nothing() {
+    // The provider answered 504 to a call that worked: not a yes, and not a lost answer either.
+    let mut claim = claim(Scope::All);
+    let Before::Call(_, failed) = before(&claim, &account(), Some(&look(&[begun("a", 10), begun("b", 20)])), at(999))
+    else {
+        panic!("no call");
+    };
+    claim.proof = failed;
+    let now = look(&[begun("b", 20), begun("new", 90)]);
+    let Before::Call(request, Some(proof)) = before(&claim, &account(), Some(&now), at(999)) else { panic!("no call") };
+    assert_eq!(request.scope, Scope::All);
+    for said in [None, Some(Revocation::new(Outcome::Confirmed, Some(2), &[]))] {
+        let (outcome, revocation) = done(after(&claim, &called(proof.clone(), said), &look(&[]), POLICY));
+        assert_eq!((outcome, revocation.sessions_ended), (Outcome::Verified, Some(3)));
+    }
+    let gone = before(&claim, &account(), Some(&look(&[])), at(999));
+    let Before::Call(_, Some(proof)) = gone else { panic!("no call") };
+    let (outcome, revocation) = done(after(&claim, &called(proof, None), &look(&[]), POLICY));
+    assert_eq!((outcome, revocation.sessions_ended), (Outcome::Verified, Some(2)));
+}
