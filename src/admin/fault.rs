@@ -28,6 +28,8 @@ pub(super) enum Fault {
     TooSlow,
     /// What it is about does not allow it now; says why.
     Conflict(String),
+    /// A filter picks so many, and not as many as expected.
+    Miscounted(u64),
     /// The body is too large.
     TooLarge,
     /// The body is not JSON.
@@ -49,6 +51,7 @@ impl Fault {
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Another method is needed"),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too-slow", "The body took too long to arrive"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict", "This cannot be done now"),
+            Self::Miscounted(_) => (StatusCode::CONFLICT, "count-mismatch", "They are not as many as expected"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             Self::UnsupportedType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-type", "The body is not JSON"),
             Self::Provider(_) => (StatusCode::BAD_GATEWAY, "provider", "The provider did not do what was asked"),
@@ -68,6 +71,9 @@ impl Fault {
             Self::ForeignHost => {
                 Some("`Host`, and `Origin` where there is one, must name the listen address or one of `admin.hosts`")
             }
+            Self::Miscounted(_) => {
+                Some("nothing was changed; look at what `filter` picks, and send its `count` as `expect_count`")
+            }
             Self::TooLarge => Some("at most 64 KiB are taken"),
             Self::UnsupportedType => Some("send `Content-Type: application/json`"),
             Self::Method | Self::TooSlow | Self::Unavailable => None,
@@ -82,6 +88,10 @@ impl IntoResponse for Fault {
         let problem = match self.detail() {
             Some(detail) => problem.detail(detail),
             None => problem,
+        };
+        let problem = match self {
+            Self::Miscounted(found) => problem.count(found),
+            _ => problem,
         };
         let mut response = problem.into_response();
         let headers = response.headers_mut();
@@ -102,6 +112,7 @@ impl IntoResponse for Fault {
             | Self::NotFound(_)
             | Self::Method
             | Self::Conflict(_)
+            | Self::Miscounted(_)
             | Self::Provider(_)
             | Self::UnsupportedType => {}
         }
@@ -113,6 +124,7 @@ impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Conflict(reason) => Self::Conflict(reason),
+            StoreError::Miscounted(found) => Self::Miscounted(found),
             StoreError::NotFound(what) => Self::NotFound(format!("there is no such {what}")),
             StoreError::QuarantineFull(_) | StoreError::LeaseLost => Self::Conflict(error.to_string()),
             StoreError::Unavailable(_) => {

@@ -10,8 +10,8 @@ use super::body::Body;
 use super::fault::Fault;
 use super::guard::Caller;
 use super::params::{CURSOR, Kind, LIMIT, NoParameters, Parameter, Parameters, Segment, no_such, text};
-use crate::domain::{JobId, JobState, check_identifier};
-use crate::store::{JobDetail, JobFilter, JobView, Page};
+use crate::domain::{DeadReason, HoldReason, JobId, JobState, check_identifier};
+use crate::store::{Consent, JobDetail, JobFilter, JobView, Page};
 
 /// Reasons go into the audit record, where people read them.
 const LONGEST_REASON_CHARS: usize = 500;
@@ -19,7 +19,10 @@ const LONGEST_REASON_CHARS: usize = 500;
 /// What the listing takes.
 pub(super) const LISTED: &[Parameter] = &[
     Parameter { name: "state", about: "In this state, as shown.", kind: Kind::Word(states) },
+    Parameter { name: "hold_reason", about: "Held for this reason.", kind: Kind::Word(hold_reasons) },
+    Parameter { name: "dead_reason", about: "Given up for this reason.", kind: Kind::Word(dead_reasons) },
     text("provider", "At this provider."),
+    text("source", "Whose first alert came from this source."),
     text("subject", "With this e-mail, user name or id, in the alert or as resolved."),
     CURSOR,
     LIMIT,
@@ -27,6 +30,14 @@ pub(super) const LISTED: &[Parameter] = &[
 
 fn states() -> Vec<&'static str> {
     JobState::ALL.iter().map(|state| state.as_str()).collect()
+}
+
+fn hold_reasons() -> Vec<&'static str> {
+    HoldReason::ALL.iter().map(|reason| reason.as_str()).collect()
+}
+
+fn dead_reasons() -> Vec<&'static str> {
+    DeadReason::ALL.iter().map(|reason| reason.as_str()).collect()
 }
 
 /// Why an operator does something.
@@ -74,7 +85,10 @@ pub(super) async fn list(
     let parameters = parameters.only(LISTED)?;
     let filter = JobFilter {
         state: parameters.parsed("state")?,
+        hold_reason: parameters.parsed("hold_reason")?,
+        dead_reason: parameters.parsed("dead_reason")?,
         provider: parameters.parsed("provider")?,
+        source: parameters.parsed("source")?,
         subject: parameters.text("subject").map(str::to_owned),
         cursor: parameters.cursor("cursor")?,
         limit: parameters.limit()?,
@@ -126,7 +140,8 @@ pub(super) async fn approve(
         return Err(Fault::Malformed(format!("`account_id` {error}; give the account's id as the provider shows it")));
     }
     let reason = checked(approval.reason)?;
-    state.operations.approve(id, caller.actor(), approval.account_id, reason).await?;
+    let consent = Consent { account_id: approval.account_id, reason, four_eyes: state.intake.four_eyes() };
+    state.operations.approve(id, caller.actor(), consent).await?;
     state.job(id).await
 }
 

@@ -6,6 +6,7 @@
 mod alerts;
 mod audit;
 mod body;
+mod bulk;
 mod fault;
 mod gauges;
 mod guard;
@@ -37,6 +38,7 @@ use crate::ingest::Intake;
 use crate::provider::{ProviderKind, Providers};
 use crate::store::Operations;
 
+pub use bulk::{BulkFilter, BulkRequest};
 pub use gauges::Gauges;
 pub use hosts::Hosts;
 pub use jobs::{Approval, Reason};

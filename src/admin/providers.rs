@@ -83,7 +83,7 @@ pub(super) async fn pause_all(
     Body(reason): Body<Reason>,
 ) -> Result<Json<StatusView>, Fault> {
     state.operations.pause(None, caller.actor(), reason.checked()?).await?;
-    Ok(Json(state.operations.status().await?))
+    state.status().await
 }
 
 pub(super) async fn resume_all(
@@ -94,7 +94,7 @@ pub(super) async fn resume_all(
 ) -> Result<Json<StatusView>, Fault> {
     reason.checked()?;
     state.operations.resume(None, caller.actor()).await?;
-    Ok(Json(state.operations.status().await?))
+    state.status().await
 }
 
 impl AdminState {

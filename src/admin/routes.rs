@@ -7,6 +7,7 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
 use schemars::JsonSchema;
 
+use super::bulk::{self, BulkRequest};
 use super::fault::Fault;
 use super::guard::{self, Caller};
 use super::jobs::{Approval, Reason};
@@ -21,7 +22,7 @@ use super::{
     AdminState, alerts, audit, jobs, metrics, openapi, providers, quarantine, revocations, sessions, sources, status,
 };
 use crate::ingest::RefusalView;
-use crate::store::{AlertView, AuditView, JobDetail, JobView, Page, QuarantineView, Receipt, StatusView};
+use crate::store::{AlertView, AuditView, BulkDone, JobDetail, JobView, Page, QuarantineView, Receipt, StatusView};
 
 /// A route as the table has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +111,15 @@ fn table() -> Vec<Entry> {
         change("/v1/jobs/{id}/approve", post(jobs::approve), "Lets a held job go on.")
             .takes::<Approval>()
             .answers::<JobDetail>(),
+        change("/v1/jobs/approve", post(bulk::approve), "Lets every held job that a filter picks go on.")
+            .takes::<BulkRequest>()
+            .answers::<BulkDone>(),
+        change("/v1/jobs/requeue", post(bulk::requeue), "Makes every ended or held job that a filter picks due now.")
+            .takes::<BulkRequest>()
+            .answers::<BulkDone>(),
+        change("/v1/jobs/cancel", post(bulk::cancel), "Ends every open job that a filter picks and no worker holds.")
+            .takes::<BulkRequest>()
+            .answers::<BulkDone>(),
         look(Viewer, "/v1/quarantine", get(quarantine::list), "Deliveries that are kept, newest first.")
             .query(PAGED)
             .answers::<Page<QuarantineView>>(),

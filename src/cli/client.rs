@@ -164,6 +164,8 @@ pub(super) enum ApiError {
         status: StatusCode,
         /// When to come back, if it says.
         retry_after: Option<Duration>,
+        /// How many they are, where another number was expected.
+        count: Option<u64>,
         /// Its words, with the mend.
         sentence: String,
     },
@@ -261,7 +263,8 @@ impl Http {
         }
         if !status.is_success() {
             let problem = serde_json::from_slice::<Problem>(&body).map_err(|_| self.strange(status))?;
-            return Err(ApiError::Refused { status, retry_after, sentence: sentence(&problem, mend(status)) });
+            let (count, sentence) = (problem.count, sentence(&problem, mend(status)));
+            return Err(ApiError::Refused { status, retry_after, count, sentence });
         }
         let text = String::from_utf8(body).map_err(|_| self.strange(status))?;
         serde_json::from_str::<IgnoredAny>(&text).map_err(|_| self.strange(status))?;

@@ -5,10 +5,11 @@ use std::fmt::Write;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::bulk::{self, FilterArgs, Which};
 use super::client::{Api, ApiError, Remote, Watch};
 use super::text::{Sheet, moment, moment_or_blank, number, person, plain_json};
 use super::{Failure, Outcome, block_on, out, words};
-use crate::domain::{self, Attempt, JobId, JobState, ProviderName, Session};
+use crate::domain::{self, Attempt, DeadReason, HoldReason, JobId, JobState, ProviderName, Session, SourceName};
 use crate::store::{AlertView, JobDetail, JobView, Page};
 
 /// The most that the API gives at once.
@@ -32,11 +33,17 @@ enum JobsCommand {
     /// Tell a job's whole story
     #[command(after_help = "Example: sever jobs show 0199a7f0-3c1e-7a52-9d0b-5a4f0e6b7c11")]
     Show(ShowArgs),
-    /// Try a dead or cancelled job again
-    #[command(after_help = "Example: sever jobs requeue 0199a7f0-3c1e-7a52-9d0b-5a4f0e6b7c11 --reason 'scope granted'")]
+    /// Try a dead or cancelled job again, or many
+    #[command(
+        after_help = "Example: sever jobs requeue 0199a7f0-3c1e-7a52-9d0b-5a4f0e6b7c11 --reason 'scope granted'\n     \
+        or: sever jobs requeue --dead-reason refused --provider slack"
+    )]
     Requeue(DecideArgs),
-    /// Call a job off
-    #[command(after_help = "Example: sever jobs cancel 0199a7f0-3c1e-7a52-9d0b-5a4f0e6b7c11 --reason 'false alarm'")]
+    /// Call a job off, or many
+    #[command(
+        after_help = "Example: sever jobs cancel 0199a7f0-3c1e-7a52-9d0b-5a4f0e6b7c11 --reason 'false alarm'\n     \
+        or: sever jobs cancel --source edr --state held"
+    )]
     Cancel(DecideArgs),
 }
 
@@ -45,9 +52,18 @@ struct ListArgs {
     /// Only those in this state: queued, leased, proving, held, done, dead or cancelled
     #[arg(long)]
     state: Option<JobState>,
+    /// Only those held for this reason: budget, approval, account, credential, misconfigured or paused
+    #[arg(long, value_name = "REASON")]
+    hold_reason: Option<HoldReason>,
+    /// Only those given up for this reason: refused, exhausted, unknown_account, contradicted or protected
+    #[arg(long, value_name = "REASON")]
+    dead_reason: Option<DeadReason>,
     /// Only those at this provider
     #[arg(long, value_name = "NAME")]
     provider: Option<ProviderName>,
+    /// Only those whose first alert came from this source
+    #[arg(long, value_name = "NAME")]
+    source: Option<SourceName>,
     /// Only those of the person with this e-mail, user name or id
     #[arg(long, value_name = "NAME")]
     subject: Option<String>,
@@ -74,10 +90,12 @@ struct ShowArgs {
 #[derive(Debug, Args)]
 struct DecideArgs {
     /// The job
-    id: JobId,
+    id: Option<JobId>,
     /// Why, for the audit record
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
+    #[command(flatten)]
+    filter: FilterArgs,
     #[command(flatten)]
     remote: Remote,
 }
@@ -131,7 +149,10 @@ impl ListArgs {
     fn query(&self, limit: u32) -> Vec<(&'static str, String)> {
         let filters = [
             ("state", self.state.map(|state| state.to_string())),
+            ("hold_reason", self.hold_reason.map(|reason| reason.to_string())),
+            ("dead_reason", self.dead_reason.map(|reason| reason.to_string())),
             ("provider", self.provider.as_ref().map(ToString::to_string)),
+            ("source", self.source.as_ref().map(ToString::to_string)),
             ("subject", self.subject.clone()),
             ("limit", Some(limit.to_string())),
         ];
@@ -277,8 +298,13 @@ fn told(attempt: &Attempt) -> String {
 }
 
 async fn decide(args: &DecideArgs, what: &str) -> Outcome {
+    let which = args.filter.or(args.id)?;
     let api = args.remote.api()?;
-    let answer = api.post(&format!("/v1/jobs/{}/{what}", args.id), &json!({"reason": args.reason})).await?;
+    let id = match which {
+        Which::One(id) => id,
+        Which::Many(filter) => return bulk::decide(&api, what, filter, &args.reason, &args.remote).await,
+    };
+    let answer = api.post(&format!("/v1/jobs/{id}/{what}"), &json!({"reason": args.reason})).await?;
     args.remote.print(&answer, decided)
 }
 

@@ -4,6 +4,7 @@
 
 mod alerts;
 mod approve;
+mod bulk;
 mod check;
 mod client;
 mod demo;
@@ -93,8 +94,11 @@ enum Command {
     /// List jobs, and decide about them
     #[command(after_help = "Example: sever jobs --state held --provider okta")]
     Jobs(jobs::JobsArgs),
-    /// Let a held job go on
-    #[command(after_help = "Example: sever approve 0199a7f0-3c1e-7a52-9d0b-5a4f0e6b7c11 --reason 'asked Ana'")]
+    /// Let a held job go on, or many
+    #[command(
+        after_help = "Example: sever approve 0199a7f0-3c1e-7a52-9d0b-5a4f0e6b7c11 --reason 'asked Ana'\n     or: \
+        sever approve --hold-reason budget --provider okta"
+    )]
     Approve(approve::ApproveArgs),
     /// List alerts, show one, or plan one again
     #[command(after_help = "Example: sever alerts --limit 20")]

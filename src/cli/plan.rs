@@ -251,6 +251,12 @@ fn jobs(sheet: &mut Sheet, explanation: &Explanation) {
         return;
     }
     sheet.table(&["PROVIDER", "SUBJECT", "SCOPE", "BEGINS", "RULES"], explanation.jobs.iter().map(row));
+    let mut budgets: Vec<_> = explanation.jobs.iter().flat_map(|job| &job.budgets).collect();
+    budgets.sort_unstable();
+    budgets.dedup();
+    for budget in budgets {
+        sheet.line(format_args!("  before the call there has to be room in the budget of {budget}"));
+    }
     for job in &explanation.jobs {
         if let Some(why) = &job.why {
             sheet.line(format_args!("  {} at {}: {why}", person(&job.subject), job.provider));

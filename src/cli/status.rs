@@ -6,7 +6,7 @@ use super::client::{Remote, Watch};
 use super::text::{Sheet, length, moment, number};
 use super::{Outcome, block_on, words};
 use crate::domain::JobState;
-use crate::store::StatusView;
+use crate::store::{BudgetView, StatusView};
 
 /// Arguments of `sever status`.
 #[derive(Debug, Args)]
@@ -26,6 +26,7 @@ fn sheet(status: &StatusView) -> Sheet {
     let mut sheet = Sheet::of(headline(status));
     jobs(&mut sheet, status);
     held(&mut sheet, status);
+    budgets(&mut sheet, status);
     gates(&mut sheet, status);
     circuits(&mut sheet, status);
     quarantine(&mut sheet, status);
@@ -78,6 +79,20 @@ fn held(sheet: &mut Sheet, status: &StatusView) {
         sheet.line("Held (`sever jobs --state held`):");
     }
     sheet.table(&["PROVIDER", "WAITS FOR", "JOBS"], rows);
+}
+
+/// Those that nothing was counted by are nobody's concern.
+fn budgets(sheet: &mut Sheet, status: &StatusView) {
+    let used: Vec<_> = status.budgets.iter().filter(|budget| budget.used > 0).collect();
+    if !used.is_empty() {
+        sheet.line("People counted by budgets:");
+    }
+    let row = |budget: &&BudgetView| {
+        let reserve = budget.reserve.as_ref();
+        let kept = reserve.map(|it| format!("{} of them for {} and above", it.users, it.severity.as_str()));
+        vec![format!("{} of {}", budget.used, budget.users), words::budget(budget), kept.unwrap_or_default()]
+    };
+    sheet.table(&[], used.iter().map(row));
 }
 
 fn gates(sheet: &mut Sheet, status: &StatusView) {

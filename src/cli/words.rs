@@ -1,7 +1,7 @@
 //! What states and outcomes mean, in words that an analyst can act on.
 
 use crate::domain::{DeadReason, HoldReason, JobState, Outcome};
-use crate::store::{GateView, JobView};
+use crate::store::{BudgetView, GateView, JobView};
 
 /// The state with what belongs to it: `done: verified`, `held: approval`.
 #[must_use]
@@ -63,6 +63,15 @@ fn seen(outcome: Outcome) -> &'static str {
         Outcome::UnknownAccount => "NOBODY WAS FOUND under this name, twice; check that the name is right there",
         Outcome::DryRun => "a dry run: account found, guardrails applied, nothing sent",
     }
+}
+
+/// What a budget counts: `in 10m, from edr`.
+#[must_use]
+pub(super) fn budget(budget: &BudgetView) -> String {
+    let source = budget.source.as_ref().map(|name| format!(", from {name}")).unwrap_or_default();
+    let provider = budget.provider.as_ref().map(|name| format!(", at {name}")).unwrap_or_default();
+    let rule = budget.rule.as_ref().map(|name| format!(", by the rule {name:?}")).unwrap_or_default();
+    format!("in {}{source}{provider}{rule}", budget.per)
 }
 
 fn held(reason: HoldReason, id: &str) -> String {

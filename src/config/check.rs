@@ -224,7 +224,8 @@ fn unknown_name(text: &str, known: &[&str]) -> String {
     format!("`{}` is not known; {}", shown.escape_debug(), nearest(text, known))
 }
 
-fn nearest(given: &str, known: &[&str]) -> String {
+/// What was probably meant, or what there is.
+pub(super) fn nearest(given: &str, known: &[&str]) -> String {
     meant(given, known).map_or_else(|| one_of(known), |name| format!("did you mean `{name}`?"))
 }
 

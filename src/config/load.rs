@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::check::nearest;
 use super::{Config, Document, Problems, SecretUrl, StoreSettings};
-use crate::admin::Tokens;
+use crate::admin::{AdminSettings, Role, Tokens};
 use crate::clock::Clock;
 use crate::decode::Decoder;
 use crate::domain::{ProviderName, ScopeKind, SourceName};
@@ -213,6 +214,19 @@ impl Builder<'_> {
         self.queues(config);
         self.guards_outlive_alerts(config);
         self.shared_secrets(config);
+        self.budgets_of_sources(config);
+    }
+
+    /// A budget of a source that is not there would bound nothing.
+    fn budgets_of_sources(&mut self, config: &Config) {
+        for (position, budget) in config.guardrails.budgets.iter().enumerate() {
+            let Some(source) = &budget.source else { continue };
+            if source.as_str() != OPERATOR_SOURCE && !config.sources.contains_key(source) {
+                let known: Vec<_> = config.sources.keys().map(SourceName::as_str).chain([OPERATOR_SOURCE]).collect();
+                let message = format!("there is no such source; {}", nearest(source.as_str(), &known));
+                self.error(&format!("guardrails.budgets[{position}].source"), message);
+            }
+        }
     }
 
     /// Queues, each by itself and against the others.
@@ -298,10 +312,23 @@ impl Builder<'_> {
                 self.warn(key, format!("there are no `{key}`: no session will ever end"));
             }
         }
+        if config.guardrails.budgets.is_empty() {
+            let message =
+                "is empty: one wrong rule or sender may sign everybody out; bound it, as in [{users: 100, per: 10m}]";
+            self.warn("guardrails.budgets", message);
+        }
+        if config.guardrails.four_eyes && config.admin.as_ref().is_some_and(|admin| operators(admin) < 2) {
+            let message = "asks for two operators, and `admin.tokens` has fewer: nobody can approve what one asked for";
+            self.warn("guardrails.four_eyes", message);
+        }
         for path in secrets_in_the_open(&self.document.value()) {
             self.warn(&path, "the secret stands in the file; use {env: NAME} or {file: PATH}");
         }
     }
+}
+
+fn operators(admin: &AdminSettings) -> usize {
+    admin.tokens.iter().filter(|token| token.role == Role::Operator).count()
 }
 
 fn may_share(config: &Config, one: &SourceName, other: &SourceName) -> bool {

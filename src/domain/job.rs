@@ -209,6 +209,12 @@ pub struct Claim {
     pub approved: bool,
     /// An operator agreed to act on the chosen account although it cannot be read.
     pub unread_ok: bool,
+    /// An operator agreed after it was seen that a name of the account looks like a protected one.
+    pub alike_ok: bool,
+    /// The budgets have counted it already.
+    pub counted: bool,
+    /// An operator let it go on past the budgets.
+    pub past_budget: bool,
     /// An earlier attempt may have called the provider and its answer is not known.
     pub call_open: bool,
     /// What is known of the sessions around earlier calls; `None`: none was made, or there is no way to look.

@@ -2,6 +2,7 @@
 
 mod account;
 mod alert;
+mod budget;
 mod circuit;
 mod delivery;
 mod id;
@@ -13,6 +14,7 @@ mod subject;
 
 pub use account::Account;
 pub use alert::{Alert, Severity};
+pub use budget::{Budget, Reserve, account_mark, person_marks};
 pub use circuit::CircuitState;
 pub use delivery::{Delivery, HttpRequest};
 pub use id::{AlertId, JobId, NameError, ProviderName, SourceName};

@@ -13,7 +13,7 @@ use super::refusal::{Refusal, RefusalView, Refusals};
 use super::settings::{OnUndecodable, SourceSettings};
 use crate::clock::Clock;
 use crate::decode::{BadElement, DecodeError, Decoded, Decoder, Found};
-use crate::domain::{Alert, AlertId, Delivery, ProviderName, SourceName};
+use crate::domain::{Alert, AlertId, Budget, Delivery, ProviderName, SourceName};
 use crate::policy::{Effort, Plan, Policy};
 use crate::store::{
     Admission, Admitted, JobStore, PlannedAlert, QuarantinedElement, Receipt, ReceiptStatus, Skipped, StoredDelivery,
@@ -184,6 +184,18 @@ impl Intake {
     /// The rules and guardrails.
     pub(super) fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// How many people may lose their sessions in how long.
+    #[must_use]
+    pub fn budgets(&self) -> Vec<Budget> {
+        self.policy.budgets().to_vec()
+    }
+
+    /// Whether whoever asked for a job may not approve it.
+    #[must_use]
+    pub fn four_eyes(&self) -> bool {
+        self.policy.four_eyes()
     }
 
     /// Whether nothing is sent to this provider.

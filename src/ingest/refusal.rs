@@ -63,6 +63,9 @@ pub struct Problem {
     /// What happened here and how to mend it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// How many they are, where another number was expected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
 }
 
 impl Problem {
@@ -74,6 +77,7 @@ impl Problem {
             title: title.to_owned(),
             status: status.as_u16(),
             detail: None,
+            count: None,
         }
     }
 
@@ -81,6 +85,12 @@ impl Problem {
     #[must_use]
     pub fn detail(self, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..self }
+    }
+
+    /// With how many they are.
+    #[must_use]
+    pub fn count(self, count: u64) -> Self {
+        Self { count: Some(count), ..self }
     }
 }
 

@@ -79,11 +79,18 @@ pub struct PlannedJob {
     /// The same in words, with the guardrail that was hit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// The budgets that have to have room for it before the provider is called, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<String>,
 }
 
 impl Explanation {
-    pub(super) fn new(rules: Vec<RuleTrace>, plan: Plan) -> Self {
-        let jobs = plan.jobs.into_iter().map(PlannedJob::from).collect();
+    pub(super) fn new(rules: Vec<RuleTrace>, plan: Plan, counted_by: impl Fn(&NewJob) -> Vec<String>) -> Self {
+        let planned = |job: NewJob| {
+            let budgets = if matches!(job.origin, Origin::Dead(..)) { Vec::new() } else { counted_by(&job) };
+            PlannedJob { budgets, ..job.into() }
+        };
+        let jobs = plan.jobs.into_iter().map(planned).collect();
         Self { rules, jobs, skipped: plan.skipped, errors: plan.errors }
     }
 }
@@ -106,6 +113,7 @@ impl From<NewJob> for PlannedJob {
             hold_reason,
             dead_reason,
             why,
+            budgets: Vec::new(),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Pure: the same alert and the same config give the same plan, apart from the jobs' fresh ids. A rule that cannot be
 //! evaluated is an error in the plan and never "no match", and it keeps no other rule from acting.
 
+mod budget;
 mod explain;
 mod expression;
 mod facts;
@@ -19,9 +20,11 @@ pub use explain::{Explanation, PlannedJob, RuleTrace, Seen};
 pub use facts::Effort;
 pub use guardrail::{Guardrails, Verdict};
 pub use plan::{Plan, RuleError, Skipped};
-pub use settings::{GuardrailSettings, PolicySettings, ProtectedSettings, RevokeSettings, RuleSettings};
+pub use settings::{
+    BudgetSettings, GuardrailSettings, PolicySettings, ProtectedSettings, ReserveSettings, RevokeSettings, RuleSettings,
+};
 
-use crate::domain::{Alert, AlertSubject, ProviderName, ScopeKind, SourceName};
+use crate::domain::{Alert, AlertSubject, Budget, NewJob, ProviderName, ScopeKind, SourceName};
 use expression::Evaluation;
 use facts::{AlertFacts, Facts};
 use plan::Draft;
@@ -37,6 +40,8 @@ pub type Problem = (String, String);
 pub struct Policy {
     rules: Vec<Rule>,
     guardrails: Guardrails,
+    budgets: Vec<Budget>,
+    four_eyes: bool,
     dry_run: bool,
 }
 
@@ -55,16 +60,30 @@ impl Policy {
         let mut problems = Vec::new();
         let rules = rule::compile_all(&settings.rules, known, &mut problems);
         let guardrails = Guardrails::new(&settings.guardrails, known, &mut problems);
+        let budgets = budget::checked(settings, known, &mut problems);
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self { rules, guardrails, dry_run: settings.guardrails.dry_run })
+        let GuardrailSettings { four_eyes, dry_run, .. } = settings.guardrails;
+        Ok(Self { rules, guardrails, budgets, four_eyes, dry_run })
     }
 
     /// What stands above every rule; asked again about the account, once it was read.
     #[must_use]
     pub fn guardrails(&self) -> &Guardrails {
         &self.guardrails
+    }
+
+    /// How many people may lose their sessions in how long; none: any number.
+    #[must_use]
+    pub fn budgets(&self) -> &[Budget] {
+        &self.budgets
+    }
+
+    /// Whether whoever asked for a job may not approve it.
+    #[must_use]
+    pub fn four_eyes(&self) -> bool {
+        self.four_eyes
     }
 
     /// Whether nothing is to be sent anywhere, as the guardrails say.
@@ -94,7 +113,7 @@ impl Policy {
         let mut draft = Draft::new(&self.guardrails, alert, self.is_dry(alert, false));
         let mut sessionless = Vec::new();
         for (subject, target) in alert.subjects.iter().flat_map(|subject| targets.iter().map(move |it| (subject, it))) {
-            if !draft.add_order(subject, target) {
+            if !draft.add_order(subject, target, self.four_eyes) {
                 sessionless.push(target.provider.clone());
             }
         }
@@ -110,7 +129,13 @@ impl Policy {
             traces.push(explain::trace(language::dialect().root(), &met));
             draft.add(&met);
         });
-        Explanation::new(traces, draft.finish(&self.rules))
+        Explanation::new(traces, draft.finish(&self.rules), |job| self.counted_by(source, job))
+    }
+
+    /// The budgets that have to have room for a job of this source, in words.
+    fn counted_by(&self, source: &SourceName, job: &NewJob) -> Vec<String> {
+        let counts = |budget: &&Budget| !job.dry_run && budget.counts(&job.provider, source, &job.rules);
+        self.budgets.iter().filter(counts).map(ToString::to_string).collect()
     }
 
     fn is_dry(&self, alert: &Alert, forced: bool) -> bool {

@@ -50,6 +50,9 @@ type Key = (ProviderName, Result<[u8; 16], usize>, bool);
 /// Stands where a job's rules are told, if a person asked for it.
 const OPERATOR: &str = "(an operator)";
 
+/// Why an operator's revocation waits where `four_eyes` is on.
+const FOUR_EYES: &str = "an operator asked for it and `four_eyes` is on; another operator has to approve it";
+
 /// A plan in the making.
 pub(super) struct Draft<'p> {
     guardrails: &'p Guardrails,
@@ -66,7 +69,8 @@ struct Asked<'a> {
     /// The rule's name, or the operator's word.
     name: &'a str,
     dry_run: bool,
-    approval: bool,
+    /// Why a person has to agree first.
+    approval: Option<String>,
     subject: &'a AlertSubject,
     position: usize,
 }
@@ -74,7 +78,8 @@ struct Asked<'a> {
 impl<'a, 'm: 'a, 'd: 'a> From<&Met<'m, 'd>> for Asked<'a> {
     fn from(met: &Met<'m, 'd>) -> Self {
         let Rule { name, dry_run, approval, .. } = met.rule;
-        Self { name, dry_run: *dry_run, approval: *approval, subject: met.subject, position: met.subject_position }
+        let approval = approval.then(|| format!("the rule {name:?} asks for approval"));
+        Self { name, dry_run: *dry_run, approval, subject: met.subject, position: met.subject_position }
     }
 }
 
@@ -136,9 +141,11 @@ impl<'p> Draft<'p> {
     }
 
     /// What an operator asks for, without a rule. False where the subject names no session at that provider.
-    pub(super) fn add_order(&mut self, subject: &AlertSubject, target: &RevokeSettings) -> bool {
+    pub(super) fn add_order(&mut self, subject: &AlertSubject, target: &RevokeSettings, four_eyes: bool) -> bool {
         let Some(scope) = scope(target, subject) else { return false };
-        let asked = Asked { name: OPERATOR, dry_run: false, approval: false, subject, position: 0 };
+        // What sends nothing needs nobody's consent.
+        let approval = (four_eyes && !self.dry_run).then(|| FOUR_EYES.to_owned());
+        let asked = Asked { name: OPERATOR, dry_run: false, approval, subject, position: 0 };
         self.add_job(&asked, target, scope);
         true
     }
@@ -165,7 +172,7 @@ impl<'p> Draft<'p> {
             request: RevokeRequest { scope, oauth_tokens: target.oauth_tokens, forget_devices: target.forget_devices },
             dry_run: self.dry_run || asked.dry_run,
             rules: vec![asked.name.to_owned()],
-            approval: asked.approval.then(|| asked.name.to_owned()),
+            approval: asked.approval.clone(),
             verdict: self.guardrails.judge_person(&target.provider, asked.subject),
             nameless: is_nameless.then(|| names(asked.subject)),
         }
@@ -244,8 +251,8 @@ impl DraftJob {
                 HoldReason::Approval,
                 format!("looks like the protected {pattern:?}; approve if it is not"),
             ),
-            (Verdict::Clear | Verdict::Protected { .. }, Some(rule)) => {
-                Origin::Held(HoldReason::Approval, format!("the rule {rule:?} asks for approval"))
+            (Verdict::Clear | Verdict::Protected { .. }, Some(reason)) => {
+                Origin::Held(HoldReason::Approval, reason.clone())
             }
             (Verdict::Clear | Verdict::Protected { .. }, None) => Origin::Due,
         }

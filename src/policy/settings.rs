@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{ProviderName, ScopeKind};
+use crate::domain::{ProviderName, ScopeKind, Severity, SourceName};
+use crate::settings::Duration;
 
 /// Which alerts end whose sessions where, and what must never happen.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -54,15 +55,68 @@ pub struct RevokeSettings {
 }
 
 /// What stands above every rule, and above operators.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GuardrailSettings {
     /// Accounts that are never touched. Default: none.
     #[serde(default)]
     pub protected: Vec<ProtectedSettings>,
+    /// How many people may lose their sessions in how long; each one that counts a job must have room. Beyond it jobs are
+    /// `held: budget` until a person approves them. Default: `[{users: 100, per: 10m}]`; `[]` means no bound.
+    #[serde(default = "usual_budgets")]
+    pub budgets: Vec<BudgetSettings>,
+    /// Whether whoever asked for a job may not approve it: an operator's revocation begins `held: approval` until another
+    /// one agrees, and whoever requeued a job leaves its approval to others. Default: `false`.
+    #[serde(default)]
+    pub four_eyes: bool,
     /// Whether nothing is sent anywhere. Default: `false`.
     #[serde(default)]
     pub dry_run: bool,
+}
+
+impl Default for GuardrailSettings {
+    fn default() -> Self {
+        Self { protected: Vec::new(), budgets: usual_budgets(), four_eyes: false, dry_run: false }
+    }
+}
+
+/// More people at once than a day's theft of sessions has, and few enough to be let in again by hand.
+fn usual_budgets() -> Vec<BudgetSettings> {
+    let per = Duration::from_secs(600);
+    vec![BudgetSettings { users: 100, per, source: None, provider: None, rule: None, reserve: None }]
+}
+
+/// At most so many people in any stretch of time so long. What it names narrows what it counts; without any it counts
+/// everything, also what operators ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetSettings {
+    /// People. One person counts once, at however many providers; at least 1.
+    pub users: u32,
+    /// The stretch of time, which slides, for example `10m`.
+    pub per: Duration,
+    /// Counts only what this source asks for; `operator` stands for operators. Default: every source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceName>,
+    /// Counts only what is done at this provider. Default: every provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderName>,
+    /// Counts only what this rule asks for. Default: every rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// What is kept for grave alerts. Default: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserve: Option<ReserveSettings>,
+}
+
+/// A part of a budget that only grave alerts may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReserveSettings {
+    /// Alerts of at least this severity may use it.
+    pub severity: Severity,
+    /// So many of the budget's people; fewer than all.
+    pub users: u32,
 }
 
 /// Accounts that are never touched: one of `email`, `username` and `id`, in which `*` stands for any characters.

@@ -15,13 +15,14 @@ use async_trait::async_trait;
 
 use crate::audit::Actor;
 use crate::clock::Clock;
-use crate::domain::{Account, AlertId, Claim, HoldReason, JobId, Proof, ProviderName, Settlement, SourceName};
+use crate::domain::{Account, AlertId, Budget, Claim, HoldReason, JobId, Proof, ProviderName, Settlement, SourceName};
 use crate::telemetry::Metrics;
 
 pub use model::{
-    Admission, Admitted, AlertReceipt, AlertView, AuditView, Backlog, Bound, CircuitView, ClaimRequest, DeliveryStatus,
-    GateView, JobDetail, JobFilter, JobReceipt, JobView, Page, PlannedAlert, QuarantineView, QuarantinedElement,
-    Receipt, ReceiptStatus, Skipped, StatusView, StoredDelivery,
+    Admission, Admitted, AlertReceipt, AlertView, AuditView, Backlog, Bound, BudgetView, BulkDone, BulkOrder,
+    CircuitView, ClaimRequest, Consent, Decision, DeliveryStatus, GateView, JobDetail, JobFilter, JobReceipt, JobView,
+    LeftJob, Page, PlannedAlert, QuarantineView, QuarantinedElement, Receipt, ReceiptStatus, ReserveView, Skipped,
+    StatusView, StoredDelivery,
 };
 pub use sqlite::SqliteStore;
 
@@ -46,7 +47,16 @@ pub trait JobStore: Send + Sync {
     /// Records which account the job is about, and which of its sessions the call has to end, just before the provider
     /// is called for it. One call is in flight per account: whoever comes second waits, or is merged where it would do
     /// the same for the same alert.
-    async fn bind(&self, claim: &Claim, account: &Account, proof: Option<Proof>) -> Result<Bound, StoreError>;
+    ///
+    /// Every budget of `budgets` that counts the job must have room, over all workers: its person is counted with the
+    /// first call, and not again with a retry. Without room the job is held.
+    async fn bind(
+        &self,
+        claim: &Claim,
+        account: &Account,
+        proof: Option<Proof>,
+        budgets: &[Budget],
+    ) -> Result<Bound, StoreError>;
 
     /// Ends an attempt. [`StoreError::LeaseLost`] when a later attempt exists.
     async fn settle(&self, claim: &Claim, settlement: &Settlement) -> Result<(), StoreError>;
@@ -116,14 +126,17 @@ pub trait Operations: Send + Sync {
     /// Ends a job that no worker holds.
     async fn cancel(&self, job: JobId, actor: Actor, reason: String) -> Result<(), StoreError>;
 
-    /// Lets a held job go on, with the account to act on where that was unclear.
-    async fn approve(
-        &self,
-        job: JobId,
-        actor: Actor,
-        account_id: Option<String>,
-        reason: String,
-    ) -> Result<(), StoreError>;
+    /// Lets a held job go on, with the account to act on where that was unclear. One that is held for a budget goes on
+    /// past every budget, which count it all the same.
+    async fn approve(&self, job: JobId, actor: Actor, consent: Consent) -> Result<(), StoreError>;
+
+    /// Decides about every job that a filter picks, each with its audit row, all or nothing. Where they are not as many
+    /// as expected, nothing is done: [`StoreError::Miscounted`]. A job that the decision alone cannot be made about is
+    /// left, and told.
+    async fn decide(&self, order: BulkOrder) -> Result<BulkDone, StoreError>;
+
+    /// How many people each of these budgets counts now.
+    async fn budget_use(&self, budgets: &[Budget]) -> Result<Vec<u64>, StoreError>;
 
     /// Deliveries that could not be decoded or planned, newest first.
     async fn quarantine(&self, cursor: Option<i64>, limit: u32) -> Result<Page<QuarantineView>, StoreError>;
@@ -162,6 +175,9 @@ pub enum StoreError {
     /// The job's state does not allow it.
     #[error("{0}")]
     Conflict(String),
+    /// A filter picks so many jobs, and not as many as expected.
+    #[error("the filter picks {0} jobs")]
+    Miscounted(u64),
     /// There is no such thing.
     #[error("there is no such {0}")]
     NotFound(&'static str),

@@ -8,10 +8,12 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Actor;
 use crate::domain::{
-    AlertId, Attempt, CircuitState, DeadReason, HoldReason, JobId, JobState, NewJob, Outcome, ProviderName, ScopeKind,
-    Session, SessionRef, Severity, SourceName, Subject,
+    AlertId, Attempt, Budget, CircuitState, DeadReason, HoldReason, JobId, JobState, NewJob, Outcome, ProviderName,
+    Reserve, ScopeKind, Session, SessionRef, Severity, SourceName, Subject,
 };
+use crate::settings;
 
 /// An authentic delivery and what it was decoded and planned into.
 #[derive(Debug, Clone)]
@@ -210,6 +212,67 @@ pub enum Bound {
     Merged(JobId),
     /// Another job's call for this account is in flight; ours is queued again.
     Busy,
+    /// A budget has no room, as it says; ours is held until a person approves it.
+    Held(String),
+}
+
+/// An operator's yes to a held job.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Consent {
+    /// The account to act on, where that was unclear.
+    pub account_id: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Whether it takes somebody else than those who asked for the job.
+    pub four_eyes: bool,
+}
+
+/// What an operator decides about many jobs at once.
+#[derive(Debug, Clone)]
+pub struct BulkOrder {
+    /// What.
+    pub decision: Decision,
+    /// About which; its cursor and limit mean nothing.
+    pub filter: JobFilter,
+    /// How many they are. If they are not so many, nothing is done.
+    pub expect_count: u64,
+    /// Who decides.
+    pub actor: Actor,
+    /// Why.
+    pub reason: String,
+    /// Whether it takes somebody else than those who asked for a job to approve it.
+    pub four_eyes: bool,
+}
+
+/// What is decided about a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Goes on: held jobs.
+    Approve,
+    /// Is due now, as if new: jobs that have ended or are held.
+    Requeue,
+    /// Ends: jobs that are open and no worker holds.
+    Cancel,
+}
+
+/// What became of many jobs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BulkDone {
+    /// How many were changed.
+    pub changed: u64,
+    /// How many were left as they are.
+    pub left_count: u64,
+    /// The first 100 of those, with the reason for each.
+    pub left: Vec<LeftJob>,
+}
+
+/// A job that was left as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LeftJob {
+    /// Its id.
+    pub id: JobId,
+    /// Why.
+    pub reason: String,
 }
 
 /// Why a provider's jobs wait.
@@ -272,6 +335,47 @@ pub struct StatusView {
     pub oldest_due_seconds: BTreeMap<ProviderName, f64>,
     /// Deliveries in quarantine, by source.
     pub quarantine: BTreeMap<SourceName, u64>,
+    /// How full the budgets are.
+    #[serde(default)]
+    pub budgets: Vec<BudgetView>,
+}
+
+/// How full a budget is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BudgetView {
+    /// Whose alerts it counts; `null`: everyone's.
+    pub source: Option<SourceName>,
+    /// Where it counts; `null`: everywhere.
+    pub provider: Option<ProviderName>,
+    /// Which rule's jobs it counts; `null`: every rule's.
+    pub rule: Option<String>,
+    /// How many people there may be.
+    pub users: u32,
+    /// In how long.
+    pub per: settings::Duration,
+    /// What is kept for grave alerts.
+    pub reserve: Option<ReserveView>,
+    /// How many people it counts now.
+    pub used: u64,
+}
+
+/// What a budget keeps for grave alerts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReserveView {
+    /// Of at least this severity.
+    pub severity: Severity,
+    /// So many of its people.
+    pub users: u32,
+}
+
+impl BudgetView {
+    /// A budget that counts so many people.
+    #[must_use]
+    pub fn new(budget: &Budget, used: u64) -> Self {
+        let Budget { users, per, source, provider, rule, reserve } = budget.clone();
+        let reserve = reserve.map(|Reserve { severity, users }| ReserveView { severity, users });
+        Self { source, provider, rule, users, per: settings::Duration(per), reserve, used }
+    }
 }
 
 impl StatusView {
@@ -288,6 +392,12 @@ impl StatusView {
 pub struct JobFilter {
     /// In this state, as shown.
     pub state: Option<JobState>,
+    /// Held for this reason, as shown.
+    pub hold_reason: Option<HoldReason>,
+    /// Given up for this reason.
+    pub dead_reason: Option<DeadReason>,
+    /// Whose first alert came from this source.
+    pub source: Option<SourceName>,
     /// At this provider.
     pub provider: Option<ProviderName>,
     /// With this e-mail, user name or id, in the alert or as resolved.

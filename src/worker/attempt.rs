@@ -144,34 +144,21 @@ impl Context<'_> {
     pub(super) async fn find_account(&self, claim: &Claim, now: Timestamp) -> Result<Account, Box<Ending>> {
         let subject = subject_of(claim);
         // Protected names may have been added since the job was planned.
-        self.judge(claim, self.guardrails.judge_subject(&claim.provider, &subject))?;
+        let named = self.guardrails.judge_subject(&claim.provider, &subject);
+        judge(&named, claim.approved)?;
         let account = match self.provider.resolve(&subject).await {
             Ok(Some(account)) => account,
             Ok(None) => return Err(Box::new(self.absent(claim, Absence::Account, now))),
             Err(error) => self.unread(claim, &subject, &error, now).await?,
         };
-        self.judge(claim, self.guardrails.judge(&claim.provider, &account))
-            .map_err(|end| Box::new(end.with(&account)))?;
+        let verdict = self.guardrails.judge(&claim.provider, &account);
+        // Whoever agreed to the names in the alert did not know the account's other names.
+        let agreed = claim.approved && (claim.alike_ok || verdict == named);
+        judge(&verdict, agreed).map_err(|end| Box::new(end.with(&account)))?;
         if claim.dry_run || self.dry_run {
             return Err(Box::new(dry_end(claim).with(&account)));
         }
         Ok(account)
-    }
-
-    fn judge(&self, claim: &Claim, verdict: Verdict) -> Result<(), Box<Ending>> {
-        match verdict {
-            Verdict::Clear => Ok(()),
-            Verdict::Protected { pattern } => {
-                let message = format!("the account is protected by {pattern}; nothing was sent");
-                Err(Box::new(Ending::new(Next::Dead(DeadReason::Protected), AttemptClass::Guarded, message)))
-            }
-            Verdict::LookAlike { .. } if claim.approved => Ok(()),
-            Verdict::LookAlike { pattern } => {
-                let message =
-                    format!("a name of the account looks like {pattern}, which is protected; approve or cancel");
-                Err(Box::new(Ending::new(Next::Held(HoldReason::Approval), AttemptClass::Guarded, message)))
-            }
-        }
     }
 
     /// An account that cannot be read waits for a person, who may let it go on by its id alone.
@@ -377,6 +364,22 @@ fn contradicted(proof: Proof, listed: &impl Fn(Next, Proof, &str) -> Ending) -> 
         proof.calls
     );
     listed(Next::Dead(DeadReason::Contradicted), proof, &message)
+}
+
+/// Whether the account may be acted on. `agreed`: an operator knows that a name of it looks like a protected one.
+fn judge(verdict: &Verdict, agreed: bool) -> Result<(), Box<Ending>> {
+    match verdict {
+        Verdict::Clear => Ok(()),
+        Verdict::Protected { pattern } => {
+            let message = format!("the account is protected by {pattern}; nothing was sent");
+            Err(Box::new(Ending::new(Next::Dead(DeadReason::Protected), AttemptClass::Guarded, message)))
+        }
+        Verdict::LookAlike { .. } if agreed => Ok(()),
+        Verdict::LookAlike { pattern } => {
+            let message = format!("a name of the account looks like {pattern}, which is protected; approve or cancel");
+            Err(Box::new(Ending::new(Next::Held(HoldReason::Approval), AttemptClass::Guarded, message)))
+        }
+    }
 }
 
 /// One moment by both clocks.

@@ -24,7 +24,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
-use crate::domain::{Claim, Disposition, Next, Outcome, ProviderName, Settlement};
+use crate::domain::{AttemptClass, Claim, Disposition, Next, Outcome, ProviderName, Settlement};
 use crate::lifecycle::Lifecycle;
 use crate::policy::Policy;
 use crate::provider::Provider;
@@ -325,13 +325,19 @@ impl Shared {
 
     /// `None`: the call may be made. Otherwise how the attempt ends; inner `None` where the store has settled it.
     async fn bind(&self, claim: &Claim, call: &Call) -> Option<Option<Ending>> {
-        match self.store.bind(claim, &call.account, call.proof.clone()).await {
+        match self.store.bind(claim, &call.account, call.proof.clone(), self.policy.budgets()).await {
             Ok(Bound::Proceed) => None,
             Ok(Bound::Merged(into)) => {
                 tracing::info!(job.id = %claim.job, merged_into = %into, "merged: the same account");
                 Some(None)
             }
             Ok(Bound::Busy) => Some(None),
+            Ok(Bound::Held(reason)) => {
+                self.metrics.attempt(&claim.provider, AttemptClass::Guarded);
+                tracing::warn!(job.id = %claim.job, job.attempt = claim.attempt, source.name = %claim.source,
+                    provider.name = %claim.provider, reason, "held: a budget has no room");
+                Some(None)
+            }
             Err(StoreError::LeaseLost) => {
                 tracing::warn!(job.id = %claim.job, job.attempt = claim.attempt, "lost the lease before the call");
                 Some(None)

@@ -71,6 +71,8 @@ const STAGES: &[(&str, &[&str])] = &[
             // What operators see, read back from the API; `demo` asks the store itself.
             "store::AlertReceipt",
             "store::AlertView",
+            "store::BudgetView",
+            "store::BulkDone",
             "store::GateView",
             "store::JobDetail",
             "store::JobReceipt",

@@ -7,7 +7,7 @@ use serde_json::json;
 use sever::domain::{DeadReason, HoldReason, JobState, Outcome};
 use sever::sandbox::faults::{Fault, Injection};
 use sever::sandbox::okta::{Operation, Person};
-use sever::store::Operations;
+use sever::store::{Consent, Operations};
 
 use crate::testapp::{CONFIG, TestApp, by_email, stolen, uuid};
 
@@ -139,7 +139,11 @@ async fn a_look_alike_waits_for_a_person() {
     app.assert_untouched(&fake, 1);
 
     let actor = sever::audit::Actor::operator("oncall");
-    app.app.store.approve(answer.job(), actor, None, "spoken to".to_owned()).await.expect("approved");
+    app.app
+        .store
+        .approve(answer.job(), actor, Consent { reason: "spoken to".to_owned(), ..Consent::default() })
+        .await
+        .expect("approved");
     app.drain().await;
     assert_eq!(app.okta().sessions_of(&fake.id), 0);
 }
@@ -396,7 +400,15 @@ async fn consent_to_the_rule_is_no_consent_to_act_unread() {
         let refused = Fault::Error { status: 403, code: "E0000006".into() };
         app.okta().faults().inject(Injection::once(refused).on(Operation::GetUser));
         let actor = sever::audit::Actor::operator("oncall");
-        app.app.store.approve(answer.job(), actor, account, "agreed".to_owned()).await.expect("approved");
+        app.app
+            .store
+            .approve(
+                answer.job(),
+                actor,
+                Consent { account_id: account, reason: "agreed".to_owned(), ..Consent::default() },
+            )
+            .await
+            .expect("approved");
         app.drain().await;
     };
     approve(None).await;

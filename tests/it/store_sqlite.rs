@@ -222,7 +222,7 @@ async fn on_a_full_disk() {
     assert_eq!(claims.len(), stored + 1);
     let again = claims.iter().find(|claim| claim.job == undone[0].job).expect("it is due still");
     assert_eq!((undone[0].attempt, again.attempt), (1, 2), "two workers hold one number");
-    assert!(matches!(bench.jobs().bind(&undone[0], &account("00u1"), None).await, Err(StoreError::LeaseLost)));
+    assert!(matches!(bench.jobs().bind(&undone[0], &account("00u1"), None, &[]).await, Err(StoreError::LeaseLost)));
     assert_eq!(bench.bind(again, "00u1").await, Bound::Proceed);
     bench.reopen();
     assert_eq!(bench.all_jobs().await.len(), stored + 1);

@@ -1,12 +1,14 @@
-//! The moment before a call: one is in flight for each account, and no two do the same for one alert.
+//! The moment before a call: one is in flight for each account, no two do the same for one alert, and every budget has
+//! room.
 
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::json;
 
+use super::budget::{self, Count, Place, Room};
 use super::codec::{job_id, json, micros, state, to_json, word};
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
-use crate::domain::{Account, Claim, JobId, JobState, Proof, ProviderName, RevokeRequest};
+use crate::domain::{Account, Budget, Claim, HoldReason, JobId, JobState, Proof, ProviderName, RevokeRequest};
 use crate::store::{Bound, StoreError};
 
 /// How long a job waits for another one's call for the same account.
@@ -45,12 +47,27 @@ pub(super) struct Intent {
     fence: u32,
     account: String,
     proof: Option<String>,
+    /// `None`: no budget counts it.
+    count: Option<Count>,
+    /// The budgets have counted it with the account that it has.
+    counted: bool,
 }
 
 impl Intent {
-    pub(super) fn new(claim: &Claim, account: &Account, proof: Option<&Proof>) -> Result<Self, StoreError> {
+    pub(super) fn new(
+        claim: &Claim,
+        account: &Account,
+        proof: Option<&Proof>,
+        budgets: &[Budget],
+    ) -> Result<Self, StoreError> {
+        let count = Count::new(claim, account, budgets);
         let (account, proof) = (account.id.clone(), proof.map(to_json).transpose()?);
-        Ok(Self { row: claim.row, fence: claim.attempt, account, proof })
+        Ok(Self { row: claim.row, fence: claim.attempt, account, proof, count, counted: claim.counted })
+    }
+
+    /// The budgets, if they have not counted it yet.
+    fn uncounted(&self, counted: bool) -> Option<&Count> {
+        self.count.as_ref().filter(|_| !counted)
     }
 }
 
@@ -60,7 +77,48 @@ pub(super) fn bind(tx: &mut Tx<'_>, intent: &Intent) -> Result<Bound, StoreError
         return bind_beside_others(tx, intent);
     }
     // Mostly this is all there is to it: nobody else acts on the account, and the job has meant no other before.
-    if open_call(tx, intent)? { Ok(Bound::Proceed) } else { bind_beside_others(tx, intent) }
+    let place = match seek_room(tx, intent, intent.counted)? {
+        Ok(place) => place,
+        Err(words) => return hold(tx, intent, &words),
+    };
+    if call(tx, intent, place)? { Ok(Bound::Proceed) } else { bind_beside_others(tx, intent) }
+}
+
+/// A place in every budget that counts the job, or why there is none. `Ok(None)`: it needs none.
+fn seek_room(tx: &mut Tx<'_>, intent: &Intent, counted: bool) -> Result<Result<Option<Place>, String>, StoreError> {
+    let Some(count) = intent.uncounted(counted) else { return Ok(Ok(None)) };
+    match budget::seek(tx, intent.row, count)? {
+        Room::Free(place) => Ok(Ok(Some(place))),
+        Room::Full(words) => Ok(Err(words)),
+    }
+}
+
+/// The call may be made, and its person is counted with it.
+fn call(tx: &mut Tx<'_>, intent: &Intent, place: Option<Place>) -> Result<bool, StoreError> {
+    if !open_call(tx, intent)? {
+        return Ok(false);
+    }
+    if let (Some(place), Some(count)) = (place, &intent.count) {
+        place.take(tx, count)?;
+        tx.sql("UPDATE jobs SET counted = 1 WHERE seq = ?1")?.execute([intent.row])?;
+    }
+    Ok(true)
+}
+
+/// Waits for a person, and not for time to pass.
+fn hold(tx: &mut Tx<'_>, intent: &Intent, words: &str) -> Result<Bound, StoreError> {
+    let ours = ours(tx, intent.row, intent.fence)?;
+    rebind(tx, intent.row, Some(&intent.account))?;
+    let reason = HoldReason::Budget;
+    tx.sql(
+        "UPDATE jobs SET state = 3, lane = severity, wake_at = NULL, account_id = ?2, hold_reason = ?3, note = ?4,
+         held_since = ?5 WHERE seq = ?1",
+    )?
+    .execute(params![intent.row, intent.account, reason.as_str(), words, tx.steady])?;
+    tx.count(&ours.provider, Some(JobState::Leased), Some(JobState::Held));
+    let detail = json!({"hold_reason": reason, "account_id": intent.account, "reason": words}).to_string();
+    tx.record(AuditEvent::Held, Some(ours.id), None, &Actor::system(), &detail)?;
+    Ok(Bound::Held(words.to_owned()))
 }
 
 fn is_shared(tx: &Tx<'_>, intent: &Intent) -> Result<bool, StoreError> {
@@ -103,10 +161,14 @@ fn bind_beside_others(tx: &mut Tx<'_>, intent: &Intent) -> Result<Bound, StoreEr
             return postpone(tx, row, &ours);
         }
     }
-    rebind(tx, row, Some(account))?;
+    let is_another = rebind(tx, row, Some(account))?;
+    let place = match seek_room(tx, intent, intent.counted && !is_another)? {
+        Ok(place) => place,
+        Err(words) => return hold(tx, intent, &words),
+    };
     // It may have meant another account until now.
     tx.sql("UPDATE jobs SET account_id = NULL WHERE seq = ?1")?.execute([row])?;
-    if open_call(tx, intent)? { Ok(Bound::Proceed) } else { Err(StoreError::LeaseLost) }
+    if call(tx, intent, place)? { Ok(Bound::Proceed) } else { Err(StoreError::LeaseLost) }
 }
 
 /// A lease that is over may be another's at any moment: no call is begun under it.
@@ -209,11 +271,16 @@ fn merge(tx: &mut Tx<'_>, row: i64, ours: &Ours, other: &Candidate, account: &st
 }
 
 /// Comes before every change of a job's account. Where it was to act on an account for others as well, and now it means
-/// somebody else or nobody, those others act for themselves.
-pub(super) fn rebind(tx: &mut Tx<'_>, row: i64, account: Option<&str>) -> Result<(), StoreError> {
+/// somebody else or nobody, those others act for themselves, and the budgets have counted another one. Whether that is so.
+pub(super) fn rebind(tx: &mut Tx<'_>, row: i64, account: Option<&str>) -> Result<bool, StoreError> {
     let before: Option<String> =
         tx.sql("SELECT account_id FROM jobs WHERE seq = ?1")?.query_row([row], |row| row.get(0))?;
-    if before.is_some() && before.as_deref() != account { revive_merged(tx, row) } else { Ok(()) }
+    let is_another = before.is_some() && before.as_deref() != account;
+    if is_another {
+        tx.sql("UPDATE jobs SET counted = 0 WHERE seq = ?1")?.execute([row])?;
+        revive_merged(tx, row)?;
+    }
+    Ok(is_another)
 }
 
 fn revive_merged(tx: &mut Tx<'_>, row: i64) -> Result<(), StoreError> {

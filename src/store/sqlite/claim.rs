@@ -119,7 +119,7 @@ fn read(tx: &Tx<'_>, row: i64, request: &ClaimRequest) -> Result<(JobState, Clai
     let until = tx.steady.saturating_add(micros(request.lease));
     let sql =
         "SELECT state, id, subject, request, severity, dry_run, attempts, failures, absence, created_at, held_total,
-               chosen_id, approved, unread_ok, call_open, proof, proving, alert_id, source, received_at, occurred_at
+               chosen_id, approved, unread_ok, alike_ok, counted, past_budget, call_open, proof, proving, alert_id, source, received_at, occurred_at
                FROM jobs WHERE seq = ?1";
     let read = |columns: &Row<'_>| {
         let mut at = Places::default();
@@ -141,6 +141,9 @@ fn read(tx: &Tx<'_>, row: i64, request: &ClaimRequest) -> Result<(JobState, Clai
             account_id: columns.get(at.next())?,
             approved: columns.get(at.next())?,
             unread_ok: columns.get(at.next())?,
+            alike_ok: columns.get(at.next())?,
+            counted: columns.get(at.next())?,
+            past_budget: columns.get(at.next())?,
             call_open: columns.get(at.next())?,
             proof: optional_json(columns, at.next())?,
             proving: columns.get(at.next())?,

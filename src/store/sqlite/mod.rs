@@ -5,11 +5,14 @@
 
 mod admit;
 mod bind;
+mod budget;
+mod bulk;
 mod checkpoint;
 mod circuit;
 mod claim;
 mod closures;
 mod codec;
+mod four_eyes;
 mod job;
 mod operate;
 mod read;
@@ -221,8 +224,14 @@ impl JobStore for SqliteStore {
         self.write(move |tx| claim::renew(tx, &claims, lease)).await
     }
 
-    async fn bind(&self, claim: &Claim, account: &Account, proof: Option<Proof>) -> Result<Bound, StoreError> {
-        let intent = bind::Intent::new(claim, account, proof.as_ref())?;
+    async fn bind(
+        &self,
+        claim: &Claim,
+        account: &Account,
+        proof: Option<Proof>,
+        budgets: &[Budget],
+    ) -> Result<Bound, StoreError> {
+        let intent = bind::Intent::new(claim, account, proof.as_ref(), budgets)?;
         self.write(move |tx| bind::bind(tx, &intent)).await
     }
 
@@ -289,7 +298,12 @@ impl JobStore for SqliteStore {
 impl Operations for SqliteStore {
     async fn order(&self, admission: Admission, actor: Actor) -> Result<Admitted, StoreError> {
         let cap = self.cap;
-        self.write(move |tx| admit::admit(tx, &admission, &actor, cap)).await
+        let order = move |tx: &mut Tx<'_>| {
+            let admitted = admit::admit(tx, &admission, &actor, cap)?;
+            four_eyes::ordered(tx, &admitted, &actor)?;
+            Ok(admitted)
+        };
+        self.write(order).await
     }
 
     async fn status(&self) -> Result<StatusView, StoreError> {
@@ -321,14 +335,20 @@ impl Operations for SqliteStore {
         self.write(move |tx| operate::cancel(tx, job, &actor, &reason)).await
     }
 
-    async fn approve(
-        &self,
-        job: JobId,
-        actor: Actor,
-        account_id: Option<String>,
-        reason: String,
-    ) -> Result<(), StoreError> {
-        self.write(move |tx| operate::approve(tx, job, &actor, account_id.as_deref(), &reason)).await
+    async fn approve(&self, job: JobId, actor: Actor, consent: Consent) -> Result<(), StoreError> {
+        self.write(move |tx| operate::approve(tx, job, &actor, &consent)).await
+    }
+
+    async fn decide(&self, order: BulkOrder) -> Result<BulkDone, StoreError> {
+        let order = Arc::new(order);
+        let picking = Arc::clone(&order);
+        let picked = self.read(move |db| bulk::pick(db, &picking)).await?;
+        self.write(move |tx| bulk::decide(tx, &order, &picked)).await
+    }
+
+    async fn budget_use(&self, budgets: &[Budget]) -> Result<Vec<u64>, StoreError> {
+        let (budgets, now) = (budgets.to_vec(), self.clock.steady().as_microsecond());
+        self.read(move |db| budget::used(db, &budgets, now)).await
     }
 
     async fn quarantine(&self, cursor: Option<i64>, limit: u32) -> Result<Page<QuarantineView>, StoreError> {

@@ -5,10 +5,11 @@ use serde_json::json;
 
 use super::closures::Closures;
 use super::codec::{optional_word, state, word};
+use super::four_eyes;
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
 use crate::domain::{HoldReason, JobId, JobState, ProviderName, check_identifier};
-use crate::store::StoreError;
+use crate::store::{Consent, StoreError};
 
 struct Found {
     row: i64,
@@ -69,9 +70,10 @@ pub(super) fn requeue(tx: &mut Tx<'_>, job: JobId, actor: &Actor, reason: &str) 
         "UPDATE jobs SET state = 0, wake_at = ?2, created_at = ?2, failures = 0, absence = NULL, held_since = NULL,
          held_total = 0, finished_at = NULL, outcome = NULL, hold_reason = NULL, dead_reason = NULL, note = NULL,
          said = NULL, proof = NULL, proving = 0, lane = severity, account_id = chosen_id, insisted = 1, approved = 0,
-         unread_ok = 0 WHERE seq = ?1",
+         unread_ok = 0, alike_ok = 0, counted = 0, past_budget = 0 WHERE seq = ?1",
     )?
     .execute(params![found.row, tx.steady])?;
+    four_eyes::asked(tx, found.row, actor)?;
     moved(tx, &found, job, JobState::Queued, AuditEvent::Requeued, actor, json!({"reason": reason}))
 }
 
@@ -82,6 +84,7 @@ fn hold_again(tx: &mut Tx<'_>, found: &Found, job: JobId, actor: &Actor, reason:
          note = 'requeued after it was cancelled; nobody has agreed to it yet' WHERE seq = ?1",
     )?
     .execute(params![found.row, tx.steady])?;
+    four_eyes::asked(tx, found.row, actor)?;
     let detail = json!({"reason": reason, "hold_reason": found.hold_reason});
     moved(tx, found, job, JobState::Held, AuditEvent::Requeued, actor, detail)
 }
@@ -106,16 +109,14 @@ fn cancelled_note(reason: &str) -> String {
 }
 
 /// Lets a held job go on.
-pub(super) fn approve(
-    tx: &mut Tx<'_>,
-    job: JobId,
-    actor: &Actor,
-    account_id: Option<&str>,
-    reason: &str,
-) -> Result<(), StoreError> {
+pub(super) fn approve(tx: &mut Tx<'_>, job: JobId, actor: &Actor, consent: &Consent) -> Result<(), StoreError> {
+    let account_id = consent.account_id.as_deref();
     let found = find(tx, job)?;
     if found.state != JobState::Held {
         return Err(not_held(&found));
+    }
+    if consent.four_eyes {
+        four_eyes::check(tx, found.row, actor)?;
     }
     if let Some(Err(error)) = account_id.map(check_identifier) {
         return Err(StoreError::Conflict(format!("the account_id {error}")));
@@ -128,16 +129,21 @@ pub(super) fn approve(
     if account_id.is_some() {
         super::bind::rebind(tx, found.row, account_id)?;
     }
-    // Consent to act unread is given to an account by its id, after it is known that it cannot be read.
+    // Consent to act unread is given to an account by its id, after it is known that it cannot be read; to one whose other
+    // name looks protected, after that was seen; and to go past the budgets, after one had no room.
     tx.sql(
         "UPDATE jobs SET state = 0, wake_at = ?2, approved = 1, chosen_id = coalesce(?3, chosen_id),
-         account_id = coalesce(?3, account_id), unread_ok = ?3 IS NOT NULL AND coalesce((SELECT
-         json_extract(detail, '$.attempt.class') = 'refused' FROM audit WHERE audit.seq = jobs.record), 0),
+         account_id = coalesce(?3, account_id), unread_ok = CASE WHEN hold_reason = 'budget' AND ?3 IS NULL THEN unread_ok
+         ELSE ?3 IS NOT NULL AND coalesce((SELECT json_extract(detail, '$.attempt.class') = 'refused' FROM audit
+         WHERE audit.seq = jobs.record), 0) END,
+         alike_ok = (?3 IS NULL OR ?3 IS account_id) AND coalesce((SELECT json_extract(detail, '$.attempt.class') = 'guarded'
+         AND json_type(detail, '$.account') = 'object' FROM audit WHERE audit.seq = jobs.record), 0),
+         past_budget = past_budget OR hold_reason = 'budget',
          proof = NULL, proving = 0, lane = severity, hold_reason = NULL, held_total = held_total + ?4, held_since = NULL
          WHERE seq = ?1",
     )?
     .execute(params![found.row, tx.steady, account_id, (tx.steady - held_since - behind).max(0)])?;
-    let detail = json!({"reason": reason, "account_id": account_id});
+    let detail = json!({"reason": consent.reason, "account_id": account_id});
     moved(tx, &found, job, JobState::Queued, AuditEvent::Approved, actor, detail)
 }
 

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::codec::{alert_id, job_id, json, optional_word, severity, state, time, time_at, word};
 use super::record;
 use crate::domain::{
-    AlertId, HoldReason, JobId, JobState, ProviderName, RevokeRequest, Scope, SessionRef, Subject, fold,
+    AlertId, HoldReason, JobId, JobState, ProviderName, RevokeRequest, Scope, SessionRef, SourceName, Subject, fold,
 };
 use crate::store::{
     AlertReceipt, AlertView, AuditView, Backlog, DeliveryStatus, GateView, JobDetail, JobFilter, JobReceipt, JobView,
@@ -105,6 +105,8 @@ pub(super) fn status(db: &Connection, now: Timestamp) -> Result<StatusView, Stor
         circuits,
         oldest_due_seconds: backlog.oldest_due.into_iter().map(|(name, age)| (name, age.as_secs_f64())).collect(),
         quarantine: backlog.quarantine.into_iter().map(|(source, entries, _)| (source, entries)).collect(),
+        // The config has them.
+        budgets: Vec::new(),
     })
 }
 
@@ -119,8 +121,11 @@ pub(super) fn jobs(db: &Connection, filter: &JobFilter) -> Result<Page<JobView>,
     let sql = format!("SELECT * FROM jobs WHERE {} ORDER BY seq DESC", conditions(filter, &gates));
     let mut statement = db.prepare_cached(&sql)?;
     let person = filter.subject.as_deref().map(|name| (name, fold(name)));
-    let mut rows = statement
-        .query(params![filter.cursor.unwrap_or(i64::MAX), filter.provider.as_ref().map(ProviderName::as_str)])?;
+    let mut rows = statement.query(params![
+        filter.cursor.unwrap_or(i64::MAX),
+        filter.provider.as_ref().map(ProviderName::as_str),
+        filter.source.as_ref().map(SourceName::as_str),
+    ])?;
     let mut found = Vec::new();
     while found.len() <= limit as usize
         && let Some(row) = rows.next()?
@@ -133,7 +138,7 @@ pub(super) fn jobs(db: &Connection, filter: &JobFilter) -> Result<Page<JobView>,
 }
 
 /// Names are folded as everywhere else, which SQL cannot do beyond ASCII.
-fn is_about(row: &Row<'_>, exact: &str, folded: &str) -> rusqlite::Result<bool> {
+pub(super) fn is_about(row: &Row<'_>, exact: &str, folded: &str) -> rusqlite::Result<bool> {
     let subject: Subject = json(row, "subject")?;
     let account: Option<String> = row.get("account_id")?;
     let same = |name: Option<String>| name.is_some_and(|name| fold(&name) == folded);
@@ -143,10 +148,16 @@ fn is_about(row: &Row<'_>, exact: &str, folded: &str) -> rusqlite::Result<bool> 
         || same(subject.username))
 }
 
-/// `?1` cursor, `?2` provider.
-fn conditions(filter: &JobFilter, gates: &[GateView]) -> String {
-    let mut sql = "seq < ?1 AND (?2 IS NULL OR provider = ?2)".to_owned();
+/// `?1` cursor, `?2` provider, `?3` source.
+pub(super) fn conditions(filter: &JobFilter, gates: &[GateView]) -> String {
+    let mut sql = "seq < ?1 AND (?2 IS NULL OR provider = ?2) AND (?3 IS NULL OR source = ?3)".to_owned();
     let gated = gated_sql(gates);
+    if let Some(reason) = filter.hold_reason {
+        sql.push_str(&held_for(reason, gates));
+    }
+    if let Some(reason) = filter.dead_reason {
+        sql.push_str(&format!(" AND state = 5 AND dead_reason = '{}'", reason.as_str()));
+    }
     match filter.state {
         None => {}
         Some(JobState::Held) => sql.push_str(&format!(" AND (state = 3 OR (state = 0 AND {gated}))")),
@@ -154,6 +165,17 @@ fn conditions(filter: &JobFilter, gates: &[GateView]) -> String {
         Some(state) => sql.push_str(&format!(" AND state = {}", state as i64)),
     }
     sql
+}
+
+/// Behind a gate, a queued job shows the gate's reason.
+fn held_for(reason: HoldReason, gates: &[GateView]) -> String {
+    let stored = format!("state = 3 AND hold_reason = '{}'", reason.as_str());
+    let of_reason = |gate: &&GateView| gate.reason == reason;
+    if gates.iter().any(|gate| of_reason(&gate)) {
+        let shown = gates.iter().filter(of_reason).cloned().collect::<Vec<_>>();
+        return format!(" AND (({stored}) OR (state = 0 AND {}))", gated_sql(&shown));
+    }
+    format!(" AND {stored}")
 }
 
 /// Provider names are checked when the config is read, so they hold no quotes.

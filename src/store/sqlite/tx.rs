@@ -61,6 +61,8 @@ pub(super) struct Tx<'a> {
     /// The steady clock at its beginning, in microseconds.
     pub(super) steady: i64,
     counts: Vec<(ProviderName, JobState, i64)>,
+    /// Budgets that were looked at, with how many they count by now.
+    totals: Vec<(i64, i64)>,
     wake: bool,
 }
 
@@ -68,6 +70,7 @@ pub(super) struct Tx<'a> {
 struct Gathered {
     head: Head,
     counts: usize,
+    totals: Vec<(i64, i64)>,
     wake: bool,
 }
 
@@ -75,7 +78,7 @@ impl<'a> Tx<'a> {
     pub(super) fn new(db: &'a Connection, clock: &dyn Clock, chain: &'a mut Chain, leases: &'a mut Leases) -> Self {
         let steady = clock.steady().as_microsecond();
         leases.given.clear();
-        Self { db, chain, leases, now: clock.now(), steady, counts: Vec::new(), wake: false }
+        Self { db, chain, leases, now: clock.now(), steady, counts: Vec::new(), totals: Vec::new(), wake: false }
     }
 
     pub(super) fn sql(&self, sql: &'static str) -> rusqlite::Result<CachedStatement<'a>> {
@@ -110,12 +113,13 @@ impl<'a> Tx<'a> {
     }
 
     fn gathered(&self) -> Gathered {
-        Gathered { head: self.chain.head, counts: self.counts.len(), wake: self.wake }
+        Gathered { head: self.chain.head, counts: self.counts.len(), totals: self.totals.clone(), wake: self.wake }
     }
 
     fn forget(&mut self, before: Gathered) {
         self.chain.head = before.head;
         self.counts.truncate(before.counts);
+        self.totals = before.totals;
         self.wake = before.wake;
     }
 
@@ -139,6 +143,24 @@ impl<'a> Tx<'a> {
                 self.counts.push((provider.clone(), state, by));
             }
         }
+    }
+
+    /// How many people a budget counts, some of whom may have had their time. Read once in a transaction.
+    pub(super) fn used(&mut self, budget: i64) -> rusqlite::Result<i64> {
+        if let Some((_, used)) = self.totals.iter().find(|(known, _)| *known == budget) {
+            return Ok(*used);
+        }
+        let sql = "SELECT used FROM budget_totals WHERE budget = ?1";
+        let used = self.sql(sql)?.query_row([budget], |row| row.get(0)).optional()?.unwrap_or(0);
+        self.totals.push((budget, used));
+        Ok(used)
+    }
+
+    /// A budget counts so many more.
+    pub(super) fn use_more(&mut self, budget: i64, by: i64) -> rusqlite::Result<()> {
+        let used = self.used(budget)? + by;
+        self.totals.iter_mut().filter(|(known, _)| *known == budget).for_each(|total| total.1 = used);
+        Ok(())
     }
 
     /// Adds a row to the audit record.
@@ -189,6 +211,10 @@ impl<'a> Tx<'a> {
         )?;
         for (provider, state, by) in sums(&self.counts).into_iter().filter(|(.., by)| *by != 0) {
             statement.execute(params![provider.as_str(), state as i64, by])?;
+        }
+        let sql = "INSERT INTO budget_totals (budget, used) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET used = ?2 WHERE used <> ?2";
+        for (budget, used) in &self.totals {
+            self.sql(sql)?.execute([budget, used])?;
         }
         Ok(self.wake)
     }

@@ -26,7 +26,8 @@ pub(super) fn prune(tx: &mut Tx<'_>, retention: &Retention) -> Result<u64, Store
         let detail = json!({"ignored": ignored, "quarantined": quarantined, "jobs": jobs, "accepted": accepted});
         tx.record(AuditEvent::Pruned, None, None, &Actor::system(), &detail.to_string())?;
     }
-    Ok(guards + ignored + quarantined + jobs + accepted + gates)
+    let counted = super::budget::prune(tx)?;
+    Ok(guards + ignored + quarantined + jobs + accepted + gates + counted)
 }
 
 /// The earlier of the two clocks: a wall clock that jumped ahead must not throw away what is still of use.

@@ -9,7 +9,15 @@ async fn every_transition_has_a_row_in_order(bench: Bench) {
     bench.job("b", okta("ana@example.com")).await;
     let claim = bench.claim_one("okta").await;
     bench.settle(&claim, Next::Held(HoldReason::Account)).await;
-    bench.ops().approve(job, operator(), Some("00u1".to_owned()), "is her".to_owned()).await.expect("approved");
+    bench
+        .ops()
+        .approve(
+            job,
+            operator(),
+            Consent { account_id: Some("00u1".to_owned()), reason: "is her".to_owned(), ..Consent::default() },
+        )
+        .await
+        .expect("approved");
     let claim = bench.claim_one("okta").await;
     bench.settle(&claim, Next::CloseGate(HoldReason::Credential)).await;
     bench.jobs().open_gate(&name("okta"), HoldReason::Credential).await.expect("opened");

@@ -3,7 +3,7 @@
 use sever::domain::{
     DeadReason, HoldReason, JobId, JobState, NewJob, Next, Outcome, Scope, ScopeKind, Settlement, Severity, Subject,
 };
-use sever::store::{Bound, StoreError};
+use sever::store::{Bound, Consent, StoreError};
 
 use crate::support::store::{
     Bench, Changed, HOUR, LEASE, Mail, SECOND, account, at, contract_tests, okta, okta_id, operator, sessions,
@@ -150,7 +150,11 @@ async fn nothing_merges_into_a_job_that_was_given_another_account(bench: Bench) 
     let claim = bench.claim_one("okta").await;
     let held = Settlement { account: Some(account("00u1")), ..settlement(&claim, Next::Held(HoldReason::Approval)) };
     bench.jobs().settle(&claim, &held).await.expect("settled");
-    bench.ops().approve(job, operator(), Some("00u2".to_owned()), String::new()).await.expect("approved");
+    bench
+        .ops()
+        .approve(job, operator(), Consent { account_id: Some("00u2".to_owned()), ..Consent::default() })
+        .await
+        .expect("approved");
     bench.job("b", okta_id("00u1").severity(Severity::Critical)).await;
     let claim = bench.claim_one("okta").await;
     assert_eq!(bench.bind(&claim, "00u1").await, Bound::Proceed, "the job it would join acts on another account");
@@ -174,7 +178,7 @@ async fn no_call_begins_under_a_lease_that_is_over(bench: Bench) {
     bench.job("a", okta("ana@example.com")).await;
     let claim = bench.claim_one("okta").await;
     bench.advance(LEASE);
-    assert!(matches!(bench.jobs().bind(&claim, &account("00u1"), None).await, Err(StoreError::LeaseLost)));
+    assert!(matches!(bench.jobs().bind(&claim, &account("00u1"), None, &[]).await, Err(StoreError::LeaseLost)));
 }
 
 async fn a_call_in_flight_is_found_behind_any_number_of_finished_jobs(bench: Bench) {

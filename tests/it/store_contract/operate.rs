@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sever::domain::{DeadReason, HoldReason, JobId, JobState, Next, Origin, Outcome, Revocation, Settlement};
-use sever::store::{JobFilter, StoreError};
+use sever::store::{Consent, JobFilter, StoreError};
 
 use crate::support::store::{
     Bench, Changed, HOUR, Mail, SECOND, contract_tests, name, okta, okta_id, operator, settlement,
@@ -73,7 +73,8 @@ async fn cancel_is_for_what_nobody_works_on(bench: Bench) {
 async fn approve_is_for_what_is_held(bench: Bench) {
     for (number, state) in STATES.into_iter().enumerate() {
         let job = job_in(&bench, number, state).await;
-        let answer = bench.ops().approve(job, operator(), None, "fine".to_owned()).await;
+        let answer =
+            bench.ops().approve(job, operator(), Consent { reason: "fine".to_owned(), ..Consent::default() }).await;
         if state != JobState::Held {
             conflict(answer, state);
             continue;
@@ -86,7 +87,15 @@ async fn approve_is_for_what_is_held(bench: Bench) {
 
 async fn an_approval_may_name_the_account(bench: Bench) {
     let job = job_in(&bench, 0, JobState::Held).await;
-    bench.ops().approve(job, operator(), Some("00u7".to_owned()), "her".to_owned()).await.expect("approved");
+    bench
+        .ops()
+        .approve(
+            job,
+            operator(),
+            Consent { account_id: Some("00u7".to_owned()), reason: "her".to_owned(), ..Consent::default() },
+        )
+        .await
+        .expect("approved");
     let claim = bench.claim_one("okta").await;
     assert_eq!((claim.job, claim.account_id.as_deref()), (job, Some("00u7")));
 }
@@ -96,7 +105,7 @@ async fn there_is_nothing_to_do_about_an_unknown_job(bench: Bench) {
     for answer in [
         bench.ops().requeue(job, operator(), String::new()).await,
         bench.ops().cancel(job, operator(), String::new()).await,
-        bench.ops().approve(job, operator(), None, String::new()).await,
+        bench.ops().approve(job, operator(), Consent::default()).await,
     ] {
         assert!(matches!(answer, Err(StoreError::NotFound("job"))));
     }
@@ -107,13 +116,13 @@ async fn held_time_does_not_count(bench: Bench) {
     let origin = Origin::Held(HoldReason::Approval, "a rule asks".to_owned());
     let job = bench.job("a", okta("ana@example.com").origin(origin)).await;
     bench.advance(HOUR);
-    bench.ops().approve(job, operator(), None, String::new()).await.expect("approved");
+    bench.ops().approve(job, operator(), Consent::default()).await.expect("approved");
     bench.advance(SECOND);
     let claim = bench.claim_one("okta").await;
     assert_eq!((claim.held, claim.created_at + HOUR + SECOND), (HOUR, bench.now()));
     bench.settle(&claim, Next::Held(HoldReason::Budget)).await;
     bench.advance(HOUR);
-    bench.ops().approve(job, operator(), None, String::new()).await.expect("approved");
+    bench.ops().approve(job, operator(), Consent::default()).await.expect("approved");
     assert_eq!(bench.claim_one("okta").await.held, 2 * HOUR);
 }
 
@@ -147,7 +156,7 @@ async fn gates_show_in_views_status_and_filters(bench: Bench) {
     assert_eq!(status.gates.len(), 1);
     assert!(bench.list(filter(JobState::Queued)).await.is_empty());
     assert_eq!(bench.list(filter(JobState::Held)).await.iter().map(|job| job.id).collect::<Vec<_>>(), [job]);
-    let answer = bench.ops().approve(job, operator(), None, String::new()).await;
+    let answer = bench.ops().approve(job, operator(), Consent::default()).await;
     assert!(matches!(answer, Err(StoreError::Conflict(message)) if message.contains("resume")));
     bench.ops().pause(None, operator(), "everything".to_owned()).await.expect("paused");
     bench.ops().resume(Some(name("okta")), operator()).await.expect("resumed");
@@ -243,7 +252,7 @@ async fn requeueing_is_no_way_around_an_approval(bench: Bench) {
             "cancelled and requeued past consent"
         );
         assert!(bench.claim("okta", 10).await.is_empty());
-        bench.ops().approve(job, operator(), None, String::new()).await.expect("approved");
+        bench.ops().approve(job, operator(), Consent::default()).await.expect("approved");
         assert_eq!(bench.claim_one("okta").await.job, job);
     }
 }
@@ -273,7 +282,10 @@ async fn a_requeued_job_shows_no_result_of_its_former_life(bench: Bench) {
 async fn an_account_that_is_nobodys_is_not_approved(bench: Bench) {
     let job = job_in(&bench, 0, JobState::Held).await;
     for nobody in ["", "..", "me"] {
-        let answer = bench.ops().approve(job, operator(), Some(nobody.to_owned()), String::new()).await;
+        let answer = bench
+            .ops()
+            .approve(job, operator(), Consent { account_id: Some(nobody.to_owned()), ..Consent::default() })
+            .await;
         assert!(matches!(answer, Err(StoreError::Conflict(_))), "{nobody:?}");
     }
     assert_eq!(bench.state(job).await, JobState::Held);
@@ -292,7 +304,7 @@ async fn an_hour_behind_two_gates_and_in_a_hold_is_one_hour(bench: Bench) {
     bench.ops().pause(None, operator(), String::new()).await.expect("paused");
     bench.ops().pause(Some(name("okta")), operator(), String::new()).await.expect("paused");
     bench.advance(HOUR);
-    bench.ops().approve(job, operator(), None, String::new()).await.expect("approved");
+    bench.ops().approve(job, operator(), Consent::default()).await.expect("approved");
     bench.ops().resume(None, operator()).await.expect("resumed");
     bench.ops().resume(Some(name("okta")), operator()).await.expect("resumed");
     bench.advance(HOUR);

@@ -28,7 +28,7 @@ fn looks_left(claim: &Claim, bench: &Bench, next: Next) -> Settlement {
 async fn proving(bench: &Bench, name: &str) -> (sever::domain::JobId, Claim) {
     let job = bench.job(name, okta(&format!("{name}@x"))).await;
     let claim = bench.claim_one("okta").await;
-    let bound = bench.jobs().bind(&claim, &account("00u1"), Some(proof(bench, &["a", "b"]))).await;
+    let bound = bench.jobs().bind(&claim, &account("00u1"), Some(proof(bench, &["a", "b"])), &[]).await;
     assert_eq!(bound.expect("bound"), Bound::Proceed);
     let next = Next::Prove { due_at: bench.now() + 2 * SECOND };
     let end = Settlement { revocation: Some(yes()), ..looks_left(&claim, bench, next) };

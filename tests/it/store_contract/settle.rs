@@ -13,7 +13,7 @@ async fn a_stale_end_changes_nothing(bench: Bench) {
     let (before, rows) = (bench.ops().job(job).await.expect("an answer"), bench.audit().await.len());
     let end = settlement(&stale, Next::Done(Outcome::Confirmed));
     assert!(matches!(bench.jobs().settle(&stale, &end).await, Err(StoreError::LeaseLost)));
-    assert!(matches!(bench.jobs().bind(&stale, &account("00u1"), None).await, Err(StoreError::LeaseLost)));
+    assert!(matches!(bench.jobs().bind(&stale, &account("00u1"), None, &[]).await, Err(StoreError::LeaseLost)));
     assert_eq!(bench.ops().job(job).await.expect("an answer"), before);
     assert_eq!(bench.audit().await.len(), rows);
     bench.settle(&current, Next::Done(Outcome::Confirmed)).await;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sever::domain::{Absence, Claim, DeadReason, HoldReason, JobId, JobState, Next, Outcome, ProviderName};
-use sever::store::Bound;
+use sever::store::{Bound, Consent};
 
 use crate::support::store::{
     Bench, Changed, LEASE, Mail, SECOND, contract_tests, first_break, name, okta, okta_id, operator, settlement,
@@ -77,7 +77,7 @@ impl Walk {
             (_, Some(email)) => email.replace('p', "00u").replace("@x", ""),
             _ => unreachable!("every job here has a name"),
         };
-        match self.bench.jobs().bind(&claim, &crate::support::store::account(&account), None).await {
+        match self.bench.jobs().bind(&claim, &crate::support::store::account(&account), None, &[]).await {
             Ok(Bound::Proceed) => {
                 let kind = format!("{account}/{}", claim.dry_run);
                 let others: Vec<_> =
@@ -127,7 +127,7 @@ impl Walk {
         let _ = match self.dice.roll(3) {
             0 => self.bench.ops().requeue(job, operator(), String::new()).await,
             1 => self.bench.ops().cancel(job, operator(), String::new()).await,
-            _ => self.bench.ops().approve(job, operator(), None, String::new()).await,
+            _ => self.bench.ops().approve(job, operator(), Consent::default()).await,
         };
     }
 

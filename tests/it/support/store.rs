@@ -160,7 +160,7 @@ impl Bench {
     }
 
     pub(crate) async fn bind(&self, claim: &Claim, id: &str) -> Bound {
-        self.jobs().bind(claim, &account(id), None).await.expect("bound")
+        self.jobs().bind(claim, &account(id), None, &[]).await.expect("bound")
     }
 
     pub(crate) async fn settle(&self, claim: &Claim, next: Next) {

@@ -149,3 +149,34 @@ CREATE TABLE circuits (
   until    INTEGER NOT NULL,             -- steady; left alone until then, or the end of the trial's lease
   wait     INTEGER NOT NULL              -- microseconds, of the latest opening
 ) WITHOUT ROWID;
+-- Budgets and four eyes: who was acted on of late, and what people agreed to.
+
+ALTER TABLE jobs ADD COLUMN counted     INTEGER NOT NULL DEFAULT 0; -- the budgets have counted its person
+ALTER TABLE jobs ADD COLUMN past_budget INTEGER NOT NULL DEFAULT 0; -- a person let it go on past the budgets
+ALTER TABLE jobs ADD COLUMN alike_ok    INTEGER NOT NULL DEFAULT 0; -- agreed to after a name of the account was seen to look protected
+ALTER TABLE jobs ADD COLUMN asked_by    TEXT;                       -- operators who asked for it or requeued it, as a JSON list
+
+-- People whom a budget counts now. One has at most one account at each provider.
+CREATE TABLE budget_people (
+  seq      INTEGER PRIMARY KEY AUTOINCREMENT,
+  accounts TEXT NOT NULL,                -- the account's id by provider, as JSON
+  names    BLOB NOT NULL                 -- their names in budget_names, 16 bytes each
+);
+CREATE TABLE budget_names (
+  name   BLOB    PRIMARY KEY,            -- a digest: an address that their accounts have, or an account
+  person INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE budget_uses (
+  person INTEGER NOT NULL,
+  budget INTEGER NOT NULL,               -- what it counts and in how long, as a digest
+  until  INTEGER NOT NULL,               -- steady; from then on they are not counted any more
+  PRIMARY KEY (person, budget)
+) WITHOUT ROWID;
+CREATE INDEX budget_uses_until ON budget_uses (budget, until);
+
+-- The rows of budget_uses, also those whose time is up: counting costs nothing at any size.
+CREATE TABLE budget_totals (
+  budget INTEGER PRIMARY KEY,
+  used   INTEGER NOT NULL
+);
