@@ -82,7 +82,7 @@ pub(crate) fn folder() -> TempDir {
     TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder")
 }
 
-/// Three rules of which one matches, and accounts that are protected.
+/// Three rules of which one matches, budgets that have room for everyone, and accounts that are protected.
 pub(crate) fn write_config(folder: &Path, okta: &str, concurrency: usize) -> PathBuf {
     let mut text = format!(
         r#"
@@ -108,6 +108,10 @@ rules:
     when: alert.attributes.?ip.orValue("").startsWith("198.51.100.") && alert.kind != "test"
     revoke: [{{provider: okta}}]
 guardrails:
+  budgets:
+    - {{users: 1000000, per: 10m}}
+    - {{source: edr, users: 1000000, per: 10m}}
+    - {{provider: okta, users: 1000000, per: 10m, reserve: {{severity: critical, users: 1000}}}}
   protected:
 "#,
         store = store_of(folder).display()

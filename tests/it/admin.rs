@@ -1,5 +1,6 @@
 //! The operator API over a real store: who gets in, what each route answers, and who is recorded for what.
 
+mod bulk;
 mod changes;
 mod doors;
 mod logs;

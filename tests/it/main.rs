@@ -7,6 +7,7 @@ mod cli_client;
 mod demo;
 mod docs;
 mod formats;
+mod guardrails;
 mod huawei_wire;
 mod isolation;
 mod kill;

@@ -308,8 +308,8 @@ fn every_problem_of_the_config_is_told_at_once() {
         assert_eq!(path, expected_path, "{message}");
         assert!(message.contains(expected), "{path}: {expected:?} is not in {message:?}");
     }
-    let unknown = serde_json::from_value::<PolicySettings>(json!({"guardrails": {"budgets": []}}));
-    assert!(unknown.is_err_and(|error| error.to_string().contains("unknown field `budgets`")));
+    let unknown = serde_json::from_value::<PolicySettings>(json!({"guardrails": {"budget": []}}));
+    assert!(unknown.is_err_and(|error| error.to_string().contains("unknown field `budget`")));
 }
 
 proptest! {

@@ -4,6 +4,8 @@
 mod admit;
 mod audit;
 mod bind;
+mod budget;
+mod bulk;
 mod circuit;
 mod claim;
 mod operate;

@@ -24,6 +24,8 @@ struct User {
     id: String,
     name: Option<String>,
     profile: Option<Profile>,
+    #[serde(default)]
+    is_bot: bool,
     enterprise_user: Option<EnterpriseUser>,
 }
 
@@ -72,7 +74,14 @@ impl Api {
 
     async fn read_given(&self, id: &str) -> Result<Account, ProviderError> {
         check_identifier(id).map_err(|error| unclear(&format!("the id {error}")))?;
-        self.read(check_user_id(id)?).await.map(User::into_account)
+        let user = self.read(check_user_id(id)?).await?;
+        if user.email().is_none() && !user.is_bot {
+            // Every person has one; `users.info` leaves it out where the token lacks the scope `users:read.email`.
+            let words = "Slack does not show the user's address, so it is not known whether the account is protected; give \
+                         the token the scope users:read.email";
+            return Err(ProviderError::Refused(own(Operation::UserInfo, words)));
+        }
+        Ok(user.into_account())
     }
 
     /// The user whose address this is. Slack keeps addresses in lower case, and takes them in any.

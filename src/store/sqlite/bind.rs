@@ -95,14 +95,11 @@ fn seek_room(tx: &mut Tx<'_>, intent: &Intent, counted: bool) -> Result<Result<O
 
 /// The call may be made, and its person is counted with it.
 fn call(tx: &mut Tx<'_>, intent: &Intent, place: Option<Place>) -> Result<bool, StoreError> {
-    if !open_call(tx, intent)? {
-        return Ok(false);
-    }
-    if let (Some(place), Some(count)) = (place, &intent.count) {
+    let opened = open_call(tx, intent, place.is_some())?;
+    if let (Some(place), Some(count)) = (place.filter(|_| opened), &intent.count) {
         place.take(tx, count)?;
-        tx.sql("UPDATE jobs SET counted = 1 WHERE seq = ?1")?.execute([intent.row])?;
     }
-    Ok(true)
+    Ok(opened)
 }
 
 /// Waits for a person, and not for time to pass.
@@ -127,15 +124,15 @@ fn is_shared(tx: &Tx<'_>, intent: &Intent) -> Result<bool, StoreError> {
 }
 
 /// `false`: the lease is over, or the job was bound to another account.
-fn open_call(tx: &Tx<'_>, intent: &Intent) -> Result<bool, StoreError> {
+fn open_call(tx: &Tx<'_>, intent: &Intent, counts: bool) -> Result<bool, StoreError> {
     // Whoever was found has not been missing twice in a row.
     let opened = tx
         .sql(
             "UPDATE jobs SET account_id = ?3, repeated = repeated + (call_open > 0), call_open = ?2,
-             proof = coalesce(?4, proof), absence = CASE absence WHEN 'account' THEN NULL ELSE absence END
+             proof = coalesce(?4, proof), absence = CASE absence WHEN 'account' THEN NULL ELSE absence END, counted = counted OR ?6
              WHERE seq = ?1 AND attempts = ?2 AND state = 1 AND wake_at > ?5 AND coalesce(account_id, ?3) = ?3",
         )?
-        .execute(params![intent.row, intent.fence, intent.account, intent.proof, tx.steady])?;
+        .execute(params![intent.row, intent.fence, intent.account, intent.proof, tx.steady, counts])?;
     Ok(opened == 1)
 }
 

@@ -25,7 +25,8 @@ pub(super) struct Count {
     source: SourceName,
     severity: Severity,
     past_budget: bool,
-    budgets: Vec<Budget>,
+    /// Each with its key.
+    budgets: Vec<(i64, Budget)>,
     marks: Vec<[u8; 16]>,
 }
 
@@ -33,7 +34,7 @@ impl Count {
     /// `None`: no budget counts it.
     pub(super) fn new(claim: &Claim, account: &Account, budgets: &[Budget]) -> Option<Self> {
         let concerns = |budget: &&Budget| budget.provider.as_ref().is_none_or(|name| *name == claim.provider);
-        let budgets: Vec<Budget> = budgets.iter().filter(concerns).cloned().collect();
+        let budgets: Vec<_> = budgets.iter().filter(concerns).map(|budget| (budget.key(), budget.clone())).collect();
         (!budgets.is_empty()).then(|| Self {
             provider: claim.provider.clone(),
             account: account.id.clone(),
@@ -123,7 +124,7 @@ pub(super) fn seek(tx: &mut Tx<'_>, job: i64, count: &Count) -> Result<Room, Sto
 
 /// Only where a budget names one.
 fn rules(tx: &Tx<'_>, job: i64, count: &Count) -> Result<Vec<String>, StoreError> {
-    if count.budgets.iter().all(|budget| budget.rule.is_none()) {
+    if count.budgets.iter().all(|(_, budget)| budget.rule.is_none()) {
         return Ok(Vec::new());
     }
     Ok(tx.sql("SELECT rules FROM jobs WHERE seq = ?1")?.query_row([job], |row| json(row, 0))?)
@@ -145,8 +146,11 @@ fn room(
     person: &Person,
 ) -> Result<Result<Vec<Use>, Full>, StoreError> {
     let mut uses = Vec::with_capacity(count.budgets.len());
-    for budget in count.budgets.iter().filter(|budget| budget.counts(&count.provider, source, rules)) {
-        let (key, is_new) = (budget.key(), !person.is_counted_by(budget.key()));
+    for (key, budget) in &count.budgets {
+        if !budget.counts(&count.provider, source, rules) {
+            continue;
+        }
+        let (key, is_new) = (*key, !person.is_counted_by(*key));
         if is_new && !count.past_budget {
             let limit = i64::from(budget.limit(count.severity));
             if !has_room(tx, key, limit)? {
@@ -191,7 +195,10 @@ fn find_person(tx: &mut Tx<'_>, count: &Count) -> Result<Person, StoreError> {
         }
         marks.push(mark);
     }
-    Ok(joined.map_or_else(|| Person::New(marks.clone()), |known| Person::Joined(known, marks.clone())))
+    Ok(match joined {
+        Some(known) => Person::Joined(known, marks),
+        None => Person::New(marks),
+    })
 }
 
 /// The person of this name, if a budget counts them still.

@@ -139,12 +139,13 @@ async fn a_body_that_is_not_understood_changes_nothing() {
 
 impl World {
     /// A worker takes every due job and finds that a person is needed.
-    async fn hold(&self, reason: HoldReason) {
-        for claim in self.claim().await {
-            let settlement = settlement(&claim, reason, self.clock.as_ref());
-            self.store.settle(&claim, &settlement).await.expect("settled");
+    pub(super) async fn hold(&self, reason: HoldReason) {
+        let claims = self.claim().await;
+        for claim in &claims {
+            let settlement = settlement(claim, reason, self.clock.as_ref());
+            self.store.settle(claim, &settlement).await.expect("settled");
         }
-        assert_eq!(self.store.backlog().await.expect("counted").held, [(okta(), reason, 1)]);
+        assert_eq!(self.store.backlog().await.expect("counted").held, [(okta(), reason, claims.len() as u64)]);
     }
 }
 

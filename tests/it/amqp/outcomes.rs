@@ -301,3 +301,29 @@ async fn a_storm_of_redeliveries_costs_one_revocation() {
     assert_eq!(scene.app.okta().revocations_of(&ana.id), 1);
     scene.assert_all_answered().await;
 }
+
+#[tokio::test]
+async fn no_message_touches_a_protected_account_whatever_names_it() {
+    let scene = Scene::start().await;
+    let glass = sever::sandbox::okta::Person::new("bg1").email("breakglass-1@example.com");
+    scene.app.okta().add_person(glass.clone());
+    scene.app.okta().sign_in(&glass.id);
+    let subjects = [
+        json!({"email": "BREAKGLASS-1@example.com"}),
+        json!({"email": "\u{ff42}reakglass-1@example.com"}),
+        json!({"email": "bre\u{430}kglass-1@example.com"}),
+        json!({"username": "bg1"}),
+        json!({"ids": {"okta": glass.id}}),
+    ];
+    for (number, subject) in subjects.iter().enumerate() {
+        let alert = crate::testapp::stolen(&format!("edr-{number}"), json!([subject]));
+        scene.publish(&scene.signed(&format!("msg_{number}"), &alert)).await;
+    }
+    scene.until_counted("accepted", subjects.len() as u64).await;
+    scene.app.drain().await;
+    scene.app.assert_untouched(&glass, 1);
+    let jobs = scene.app.jobs(None).await;
+    assert_eq!(jobs.len(), subjects.len());
+    assert!(jobs.iter().all(|job| matches!(job.state, JobState::Dead | JobState::Held)), "{jobs:#?}");
+    scene.assert_all_answered().await;
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sever::domain::{DeadReason, HoldReason, JobState, Outcome};
 use sever::sandbox::faults::{Fault, Injection};
-use sever::sandbox::slack::{Device, Operation, Person};
+use sever::sandbox::slack::{Device, Operation, Permission, Person};
 
 use super::org::{Org, TOKEN};
 use crate::testapp::{Answer, TestApp, by_email, stolen};
@@ -277,4 +277,15 @@ async fn a_crowd_of_alerts_is_over_in_minutes_within_slacks_rate() {
     assert!(story.org.slack.ledger().iter().all(|call| call.status == Some(200)), "Slack never had to say no");
     assert!(story.org.calls("admin.users.session.resetBulk") > 0);
     story.org.assert_honest();
+}
+
+#[tokio::test]
+async fn whoever_may_be_protected_by_an_address_that_does_not_show_waits_for_a_person() {
+    let story = Story::new().await;
+    let glass = story.org.person("breakglass-1@example.com");
+    story.org.slack.deny(TOKEN, Permission::UsersReadEmail);
+    let answer = story.alert(json!({"ids": {"slack": glass.id}})).await;
+    let job = story.app.job(answer.job()).await.job;
+    assert_eq!((job.state, job.hold_reason), (JobState::Held, Some(HoldReason::Approval)), "{job:#?}");
+    assert_eq!((story.org.slack.sessions_of(&glass.id), story.org.slack.revocations_of(&glass.id)), (3, 0));
 }

@@ -1,6 +1,7 @@
 //! The record: complete, in order, chained, and without what it must not hold.
 
 use sever::domain::{HoldReason, Next, Outcome};
+use sever::store::Consent;
 
 use crate::support::store::{Bench, Mail, contract_tests, first_break, name, okta, operator};
 

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use sever::domain::{Absence, Claim, DeadReason, HoldReason, JobId, JobState, Next, Outcome, ProviderName};
+use jiff::Timestamp;
+use sever::domain::{Absence, Budget, Claim, DeadReason, HoldReason, JobId, JobState, Next, Outcome, ProviderName};
 use sever::store::{Bound, Consent};
 
 use crate::support::store::{
@@ -34,7 +35,15 @@ struct Walk {
     held: Vec<Claim>,
     /// Accounts that are being called, by the job that calls.
     calling: HashMap<JobId, (String, u32)>,
+    /// When each account was last counted by the budget.
+    counted: HashMap<String, Timestamp>,
     deliveries: u64,
+}
+
+/// Few enough that some jobs find no room.
+fn budget() -> Budget {
+    let per = SECOND * 120;
+    Budget { users: 3, per, source: None, provider: None, rule: None, reserve: None }
 }
 
 impl Walk {
@@ -77,13 +86,16 @@ impl Walk {
             (_, Some(email)) => email.replace('p', "00u").replace("@x", ""),
             _ => unreachable!("every job here has a name"),
         };
-        match self.bench.jobs().bind(&claim, &crate::support::store::account(&account), None, &[]).await {
+        match self.bench.jobs().bind(&claim, &crate::support::store::account(&account), None, &[budget()]).await {
             Ok(Bound::Proceed) => {
                 let kind = format!("{account}/{}", claim.dry_run);
                 let others: Vec<_> =
                     self.calling.iter().filter(|(job, (at, _))| *at == kind && **job != claim.job).collect();
                 assert!(others.is_empty(), "two calls for {kind}: {others:?}");
                 self.calling.insert(claim.job, (kind, claim.attempt));
+                if !claim.counted {
+                    self.counted.insert(account, self.bench.now());
+                }
                 self.held.push(claim);
             }
             // It is not worked on any more, also where it was bound before.
@@ -94,9 +106,19 @@ impl Walk {
             Ok(Bound::Busy) => {
                 self.calling.remove(&claim.job);
             }
+            Ok(Bound::Held(_)) => {
+                assert!(!claim.past_budget, "a person let it go on");
+                assert!(self.in_budget() >= 3, "there was room");
+                self.calling.remove(&claim.job);
+            }
             // Its lease is over, or the job was settled by a later attempt.
             Err(_) => {}
         }
+    }
+
+    fn in_budget(&self) -> usize {
+        let since = self.bench.now() - budget().per;
+        self.counted.values().filter(|at| **at > since).count()
     }
 
     fn take(&mut self) -> Option<Claim> {
@@ -151,6 +173,8 @@ impl Walk {
             assert_eq!(job.state.is_final(), job.finished_at.is_some(), "{job:?}");
             assert_eq!(job.state == JobState::Done, job.outcome.is_some(), "{job:?}");
         }
+        let used = self.bench.ops().budget_use(&[budget()]).await.expect("an answer");
+        assert_eq!(used, [self.in_budget() as u64], "{:?}", self.counted);
         let status = self.bench.ops().status().await.expect("a status");
         assert_eq!(status.jobs, recount);
         let held: u64 = status.held.values().flat_map(BTreeMap::values).sum();
@@ -186,8 +210,15 @@ impl Bench {
 
 async fn no_life_of_jobs_breaks_the_books(bench: Bench) {
     let dice = Dice(0x005e_0e12);
-    let mut walk =
-        Walk { bench, dice, known: BTreeSet::new(), held: Vec::new(), calling: HashMap::new(), deliveries: 0 };
+    let mut walk = Walk {
+        bench,
+        dice,
+        known: BTreeSet::new(),
+        held: Vec::new(),
+        calling: HashMap::new(),
+        counted: HashMap::new(),
+        deliveries: 0,
+    };
     for number in 0..1500 {
         walk.step().await;
         if number % 25 == 0 {

@@ -21,13 +21,29 @@ async fn an_id_is_read_with_every_name_and_workspace() {
 #[tokio::test]
 async fn what_a_user_lacks_is_not_made_up() {
     let world = World::new().await;
-    world.server.then([Canned::new(200, format!(r#"{{"ok":true,"user":{{"id":"{ANA}"}}}}"#))]);
+    let profile = r#""profile":{"email":"bob@example.com"}"#;
+    world.server.then([Canned::new(200, format!(r#"{{"ok":true,"user":{{"id":"{ANA}",{profile}}}}}"#))]);
     let found = world.slack.resolve(&by_id(ANA)).await.expect("an answer").expect("an account");
-    assert_eq!((found.identifiers, found.teams), (vec![ANA.to_owned()], Vec::new()));
-    let other_id = format!(r#"{{"ok":true,"user":{{"id":"{BOB}","enterprise_user":{{"id":"W777","teams":[]}}}}}}"#);
-    world.server.then([Canned::new(200, other_id)]);
+    assert_eq!((found.identifiers, found.teams), (vec![ANA.to_owned(), "bob@example.com".to_owned()], Vec::new()));
+    let organization = r#""enterprise_user":{"id":"W777","teams":[]}"#;
+    world.server.then([Canned::new(200, format!(r#"{{"ok":true,"user":{{"id":"{BOB}",{profile},{organization}}}}}"#))]);
     let found = world.slack.resolve(&by_id(BOB)).await.expect("an answer").expect("an account");
-    assert_eq!(found.identifiers, [BOB, "W777"], "the organization's id is a name as well");
+    assert_eq!(found.identifiers, [BOB, "W777", "bob@example.com"], "the organization's id is a name as well");
+}
+
+#[tokio::test]
+async fn whoever_is_read_without_an_address_may_be_protected() {
+    let world = World::new().await;
+    for profile in ["", r#","profile":{}"#, r#","profile":{"email":""}"#] {
+        world
+            .server
+            .then([Canned::new(200, format!(r#"{{"ok":true,"user":{{"id":"{ANA}","name":"ana"{profile}}}}}"#))]);
+        let error = world.slack.resolve(&by_id(ANA)).await.expect_err("nobody knows");
+        assert!(
+            matches!(&error, ProviderError::Refused(report) if report.message.contains("users:read.email")),
+            "{error:?}"
+        );
+    }
 }
 
 #[tokio::test]
