@@ -180,6 +180,13 @@ impl App {
         self.lifecycle.spawn_vital("worker", async move { worker.run().await });
         let (store, retention, lifecycle) = (Arc::clone(&self.store), self.retention, self.lifecycle.clone());
         self.lifecycle.spawn_vital("retention", async move { prune_forever(store, retention, lifecycle).await });
+        let (store, lifecycle) = (Arc::clone(&self.store), self.lifecycle.clone());
+        self.lifecycle.spawn_vital("store", async move {
+            tokio::select! {
+                () = lifecycle.draining() => {}
+                () = store.lost() => {}
+            }
+        });
         Ok(addresses)
     }
 

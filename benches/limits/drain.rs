@@ -21,8 +21,8 @@ use crate::service::{CONCURRENCY, Service, TOKEN};
 use crate::watch::Watch;
 use crate::{STAND_IN, Scale};
 
-/// The name of the store's thread.
-const WRITER: &str = "store-writer";
+/// The names of the store's threads that every change goes through.
+const WRITER: [&str; 2] = ["store-writer", "store-sync"];
 
 /// How often the service is asked whether it is done.
 const LOOK: Duration = Duration::from_millis(5);
@@ -71,13 +71,13 @@ impl Cost {
         jobs as f64 / self.time.as_secs_f64()
     }
 
-    /// Time on a processor for each job: of the thread that writes, of all others, and of the stand-in.
+    /// Time on a processor for each job: of the threads that write and sync, of all others, and of the stand-in.
     fn cpu(costs: &[Self], jobs: usize) -> String {
         let micros = |time: Duration| time.as_secs_f64() * 1e6 / jobs as f64;
         let median = |of: &dyn Fn(&Self) -> f64| Rounds::of(costs.iter().map(of).collect()).median();
         let named = |name: &'static str| median(&move |cost| micros(cost.after.since(&cost.before, name)));
         let all = median(&|cost| micros(cost.after.all_since(&cost.before)));
-        let (writer, provider) = (named(WRITER), named(STAND_IN));
+        let (writer, provider) = (WRITER.map(named).iter().sum::<f64>(), named(STAND_IN));
         format!(", CPU {writer:.0} + {:.0} + {provider:.0} us", all - writer - provider)
     }
 }

@@ -214,6 +214,8 @@ async fn on_a_full_disk() {
         assert!(matches!(bench.try_admit(&mail(stored)).await, Err(StoreError::Unavailable(_))));
     }
     assert_eq!(bench.all_jobs().await.len(), stored);
+    // Not even as much as a claim writes.
+    limit_files("100000");
     let undone = bench.claim_unsettled("okta", 1).await;
     assert!(bench.jobs().renew(Vec::new(), LEASE).await.is_ok(), "a change of nothing needs no room");
     limit_files("unlimited");

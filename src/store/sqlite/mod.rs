@@ -1,7 +1,8 @@
 //! The embedded store: one SQLite file, one process.
 //!
-//! One thread writes. It takes whatever has queued while the last commit ran, applies it in one transaction, syncs
-//! once, and only then answers everyone. Readers have connections of their own.
+//! One thread writes. It applies whatever comes in while the last commit is synced, in one transaction, and hands that
+//! to the thread that syncs, which answers everyone once it is on disk. Readers have connections of their own, and are
+//! answered when all that they saw is on disk.
 
 mod admit;
 mod bind;
@@ -19,6 +20,7 @@ mod read;
 mod record;
 mod schema;
 mod settle;
+mod sync;
 mod tx;
 mod upkeep;
 mod writer;
@@ -36,6 +38,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use checkpoint::Checkpoints;
+use sync::SyncLog;
 use tx::Tx;
 use writer::{When, Writer};
 
@@ -71,10 +74,11 @@ impl SqliteStore {
             tracing::warn!(jobs = mended, "the clock was set back since the last run; jobs due far off are due now");
         }
         circuit::try_all_again(&connection, clock.steady().as_microsecond())?;
+        let sync = begin_log(&connection, path).with_context(|| format!("cannot store {}", path.display()))?;
         let readers = Readers::open(path)?;
         let due = Arc::new(Notify::new());
         let checkpoints = Some(Checkpoints::start(path)?);
-        let writer = Writer::start(connection, checkpoints, Arc::clone(&clock), metrics, Arc::clone(&due))?;
+        let writer = Writer::start(connection, checkpoints, sync, Arc::clone(&clock), metrics, Arc::clone(&due))?;
         Ok(Self { writer, readers, due, clock, cap: QuarantineCap::default(), _lock: lock })
     }
 
@@ -98,8 +102,26 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        self.readers.run(query).await
+        let found = self.readers.run(query).await?;
+        // They see a commit as soon as it is in the log; nobody is told of it before it is on disk.
+        self.writer.durable().all().await?;
+        Ok(found)
     }
+
+    /// Returns once the disk has failed, and nothing can be stored any more before the process is started anew.
+    pub async fn lost(&self) {
+        self.writer.durable().lost().await;
+    }
+}
+
+/// Moves what a former process left in the log into the file, for it may not be on disk; and answers how the log, which
+/// is the same file until the store is closed, is synced from now on.
+fn begin_log(connection: &Connection, path: &Path) -> anyhow::Result<SyncLog> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    let log = File::options().write(true).open(format!("{}-wal", path.display()))?;
+    // SQLite syncs the names of files that it made itself; a process that was killed before leaves that to us.
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()?;
+    Ok(Box::new(move || log.sync_data()))
 }
 
 /// Two processes that work on one file would both call the provider. The lock goes with the process, however it ends.
@@ -143,8 +165,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(2))?;
     connection.pragma_update(None, "journal_mode", "wal")?;
-    // A commit is on disk when it returns; NORMAL could lose the last ones at power loss.
-    connection.pragma_update(None, "synchronous", "full")?;
+    // SQLite syncs the log when it starts over and before pages are moved out of it. After each commit we do: sync.rs.
+    connection.pragma_update(None, "synchronous", "normal")?;
     connection.pragma_update(None, "foreign_keys", "off")?;
     // Only where the thread beside cannot keep up (200 MB of log): see checkpoint.rs.
     connection.pragma_update(None, "wal_autocheckpoint", 50_000)?;

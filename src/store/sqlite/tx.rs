@@ -56,9 +56,9 @@ pub(super) struct Tx<'a> {
     db: &'a Connection,
     chain: &'a mut Chain,
     leases: &'a mut Leases,
-    /// The wall clock at its beginning.
+    /// The wall clock when its changes last had to be waited for.
     pub(super) now: Timestamp,
-    /// The steady clock at its beginning, in microseconds.
+    /// The steady clock then, in microseconds.
     pub(super) steady: i64,
     counts: Vec<(ProviderName, JobState, i64)>,
     /// Budgets that were looked at, with how many they count by now.
@@ -79,6 +79,11 @@ impl<'a> Tx<'a> {
         let steady = clock.steady().as_microsecond();
         leases.given.clear();
         Self { db, chain, leases, now: clock.now(), steady, counts: Vec::new(), totals: Vec::new(), wake: false }
+    }
+
+    /// Time has passed since it began.
+    pub(super) fn look_at(&mut self, clock: &dyn Clock) {
+        (self.now, self.steady) = (clock.now(), clock.steady().as_microsecond());
     }
 
     pub(super) fn sql(&self, sql: &'static str) -> rusqlite::Result<CachedStatement<'a>> {

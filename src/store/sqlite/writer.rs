@@ -1,15 +1,16 @@
 //! The one thread that writes.
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use tokio::sync::{Notify, oneshot};
 
 use super::checkpoint::Checkpoints;
+use super::sync::{Commit, Durable, SyncLog, Syncs};
 use super::tx::{Chain, Leases, Tx};
 use crate::clock::Clock;
 use crate::store::StoreError;
@@ -21,10 +22,19 @@ const LARGEST_BATCH: usize = 512;
 /// Changes that may wait. At 20,000 a second this is half a second; beyond it senders are told to come back.
 const QUEUE: usize = 10_000;
 
-type Queued = Box<dyn Change>;
+pub(super) type Queued = Box<dyn Change>;
+
+/// What reaches the thread.
+enum Message {
+    Change(Queued),
+    /// The sync of the last commit has ended.
+    Synced,
+    /// Nothing more will come.
+    Close,
+}
 
 /// A change on its way through the writer.
-trait Change: Send {
+pub(super) trait Change: Send {
     /// Makes the change; `false` undoes it. May be called again where everything before was undone.
     fn apply(&mut self, tx: &mut Tx<'_>) -> bool;
 
@@ -83,7 +93,8 @@ where
 
 /// Hands changes to the thread.
 pub(super) struct Writer {
-    queue: Option<SyncSender<Queued>>,
+    queue: SyncSender<Message>,
+    durable: Arc<Durable>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -91,15 +102,27 @@ impl Writer {
     pub(super) fn start(
         connection: Connection,
         checkpoints: Option<Checkpoints>,
+        sync: SyncLog,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         due: Arc<Notify>,
     ) -> anyhow::Result<Self> {
         let chain = Chain::resume(&connection)?;
-        let (queue, changes) = sync_channel(QUEUE);
-        let run = Loop { connection, checkpoints, clock, metrics, due, chain, leases: Leases::default() };
-        let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || run.run(&changes))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+        let (queue, messages) = sync_channel(QUEUE);
+        let durable = Arc::new(Durable::default());
+        let (tell, time) = (queue.clone(), Arc::clone(&clock));
+        let ended = move |commit: &Commit| {
+            // A thread that has a full queue before it does not wait for this.
+            let _ = tell.try_send(Message::Synced);
+            let took = std::time::Duration::try_from(time.steady() - commit.began).unwrap_or_default();
+            metrics.commit(took, commit.changes.len());
+        };
+        let syncs = Syncs::start(sync, Arc::clone(&durable), ended)?;
+        let (leases, told) = (Leases::default(), Arc::clone(&durable));
+        let run = Loop { connection, checkpoints, clock, due, chain, leases, syncs, durable: told };
+        let inbox = Inbox { queue: messages, closed: false };
+        let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || run.run(inbox))?;
+        Ok(Self { queue, durable, thread: Some(thread) })
     }
 
     pub(super) async fn run<T, F>(&self, when: When, change: F) -> Result<T, StoreError>
@@ -110,20 +133,56 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         let queued = Box::new(Pending { change, result: None, reply: Some(reply), when });
         let closed = || StoreError::Unavailable("closed".to_owned());
-        match self.queue.as_ref().ok_or_else(closed)?.try_send(queued) {
+        match self.queue.try_send(Message::Change(queued)) {
             Ok(()) => answer.await.map_err(|_| closed())?,
             Err(TrySendError::Full(_)) => Err(StoreError::Unavailable("too many changes are waiting".to_owned())),
             Err(TrySendError::Disconnected(_)) => Err(closed()),
         }
     }
+
+    /// How far its commits are on disk.
+    pub(super) fn durable(&self) -> &Durable {
+        &self.durable
+    }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.queue.take();
+        let _ = self.queue.send(Message::Close);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+/// Changes as they come in.
+struct Inbox {
+    queue: Receiver<Message>,
+    closed: bool,
+}
+
+impl Inbox {
+    /// Waits for a change. `None`: there will be none.
+    fn first(&mut self) -> Option<Queued> {
+        self.next(|| true).map(|(change, _)| change)
+    }
+
+    /// A change that is there, or that comes while `waits`; and whether it was waited for.
+    fn next(&mut self, waits: impl Fn() -> bool) -> Option<(Queued, bool)> {
+        while !self.closed {
+            let (message, waited) = match self.queue.try_recv() {
+                Ok(message) => (message, false),
+                // The end of what was to be waited for comes as a message as well.
+                Err(_) if waits() => (self.queue.recv().ok()?, true),
+                Err(_) => return None,
+            };
+            match message {
+                Message::Change(change) => return Some((change, waited)),
+                Message::Synced => {}
+                Message::Close => self.closed = true,
+            }
+        }
+        None
     }
 }
 
@@ -132,77 +191,77 @@ struct Loop {
     /// `None`: in memory, without a log.
     checkpoints: Option<Checkpoints>,
     clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
     due: Arc<Notify>,
     chain: Chain,
     leases: Leases,
+    syncs: Syncs,
+    durable: Arc<Durable>,
 }
 
 impl Loop {
-    fn run(mut self, changes: &Receiver<Queued>) {
-        let mut batch = VecDeque::with_capacity(LARGEST_BATCH);
-        while let Ok(first) = changes.recv() {
-            batch.push_back(first);
-            while batch.len() < LARGEST_BATCH
-                && let Ok(next) = changes.try_recv()
-            {
-                batch.push_back(next);
-            }
-            let failed = self.commit(&mut batch).err();
-            if let Some(error) = &failed {
-                tracing::error!(error = %error, changes = batch.len(), "a commit failed; nothing of it was kept");
-            }
-            batch.drain(..).for_each(|change| change.answer(failed.as_ref()));
-            if let Some(checkpoints) = &mut self.checkpoints {
-                checkpoints.committed(&self.connection);
+    fn run(mut self, mut inbox: Inbox) {
+        while let Some(first) = inbox.first() {
+            let (mut changes, began) = (vec![first], self.clock.steady());
+            match self.commit(&mut changes, &mut inbox) {
+                Ok(number) => {
+                    self.syncs.hand_in(Commit { number, changes, began });
+                    if let Some(checkpoints) = &mut self.checkpoints {
+                        checkpoints.committed(&self.connection);
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(error = %error, changes = changes.len(), "a commit failed; nothing of it was kept");
+                    changes.into_iter().for_each(|change| change.answer(Some(&error)));
+                }
             }
         }
+        let synced = self.syncs.wait();
         drop(self.checkpoints.take());
-        // What a crash would leave to the next start is done here: the file stands alone after an orderly end.
-        let _ = self.connection.pragma_update(None, "wal_checkpoint", "truncate");
+        match synced {
+            // What a crash would leave to the next start is done here: the file stands alone after an orderly end.
+            Ok(()) => drop(self.connection.pragma_update(None, "wal_checkpoint", "truncate")),
+            // What cannot be read back from the log must not be moved into the file; the next start looks at it again.
+            Err(_) => drop(self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)),
+        }
     }
 
-    fn commit(&mut self, batch: &mut VecDeque<Queued>) -> Result<(), StoreError> {
-        let started = self.clock.steady();
+    /// Writes the changes, and those that come in meanwhile, to the log; the number of the commit.
+    fn commit(&mut self, changes: &mut Vec<Queued>, inbox: &mut Inbox) -> Result<u64, StoreError> {
         let before = self.chain.clone();
         // A change that panics would otherwise take the writer with it, and every later alert would be refused.
-        let applied = catch_unwind(AssertUnwindSafe(|| self.apply(batch)));
-        match applied.unwrap_or_else(|_| Err(rusqlite::Error::UnwindingPanic)) {
-            Ok(wake) => {
-                let took = std::time::Duration::try_from(self.clock.steady() - started).unwrap_or_default();
-                self.metrics.commit(took, batch.len());
-                if wake {
-                    self.due.notify_one();
-                }
-                Ok(())
+        let applied = catch_unwind(AssertUnwindSafe(|| self.apply(changes, inbox)));
+        applied.unwrap_or_else(|_| Err(rusqlite::Error::UnwindingPanic.into())).inspect_err(|_| {
+            self.chain = before;
+            self.leases.burn();
+            if !self.connection.is_autocommit() {
+                let _ = self.connection.execute_batch("ROLLBACK");
             }
-            Err(error) => {
-                self.chain = before;
-                self.leases.burn();
-                if !self.connection.is_autocommit() {
-                    let _ = self.connection.execute_batch("ROLLBACK");
-                }
-                Err(error.into())
-            }
-        }
+        })
     }
 
     /// A savepoint for each change costs a copy of every page it touches. Hardly any change fails after it has written
     /// something; only then is everything undone and done again, with savepoints.
-    fn apply(&mut self, batch: &mut VecDeque<Queued>) -> rusqlite::Result<bool> {
+    fn apply(&mut self, changes: &mut Vec<Queued>, inbox: &mut Inbox) -> Result<u64, StoreError> {
         let before = self.chain.clone();
-        if let Some(wake) = self.transact(batch, Care::Trusting)? {
-            return Ok(wake);
+        if let Some(number) = self.transact(changes, inbox, Care::Trusting)? {
+            return Ok(number);
         }
         self.chain = before;
-        self.transact(batch, Care::Guarding).map(Option::unwrap_or_default)
+        self.transact(changes, inbox, Care::Guarding).map(Option::unwrap_or_default)
     }
 
     /// `None`: it was undone, because a change that failed may have left something behind.
-    fn transact(&mut self, batch: &mut VecDeque<Queued>, care: Care) -> rusqlite::Result<Option<bool>> {
+    fn transact(
+        &mut self,
+        changes: &mut Vec<Queued>,
+        inbox: &mut Inbox,
+        care: Care,
+    ) -> Result<Option<u64>, StoreError> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut tx = Tx::new(&self.connection, self.clock.as_ref(), &mut self.chain, &mut self.leases);
-        for change in batch.iter_mut() {
+        let mut applied = 0;
+        while applied < changes.len() || gather(changes, inbox, &self.syncs, &mut tx, self.clock.as_ref()) {
+            let change = &mut changes[applied];
             let fine = match care {
                 Care::Trusting => tx.trusting(|tx| change.apply(tx)),
                 Care::Guarding => tx.guarded(|tx| change.apply(tx))?,
@@ -213,12 +272,35 @@ impl Loop {
                 }
                 return Ok(None);
             }
+            applied += 1;
         }
+        // The log must not go on behind something that is not on disk.
+        self.syncs.wait()?;
         let wake = tx.finish()?;
-        batch.iter_mut().for_each(|change| change.answer_ahead());
-        self.connection.prepare_cached("COMMIT")?.execute([])?;
-        Ok(Some(wake))
+        changes.iter_mut().for_each(|change| change.answer_ahead());
+        let number = self.durable.begin();
+        let committed = self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+        // Workers may look already: nothing that they do comes before this in the log.
+        match committed {
+            Ok(_) if wake => self.due.notify_one(),
+            Ok(_) => {}
+            Err(_) => self.durable.reached(number),
+        }
+        Ok(committed.map(|_| Some(number))?)
     }
+}
+
+/// Takes one more change into an open transaction: one that is there, or comes while the commit before is synced.
+fn gather(changes: &mut Vec<Queued>, inbox: &mut Inbox, syncs: &Syncs, tx: &mut Tx<'_>, clock: &dyn Clock) -> bool {
+    if changes.len() >= LARGEST_BATCH {
+        return false;
+    }
+    let Some((change, waited)) = inbox.next(|| syncs.is_busy()) else { return false };
+    if waited {
+        tx.look_at(clock);
+    }
+    changes.push(change);
+    true
 }
 
 /// How the changes of a transaction are kept apart.
@@ -232,17 +314,26 @@ enum Care {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::pin::Pin;
     use std::time::Duration;
 
     use super::*;
     use crate::clock::SystemClock;
     use crate::domain::JobState;
 
-    fn writer() -> Writer {
+    fn writer(sync: SyncLog) -> Writer {
         let mut connection = Connection::open_in_memory().expect("a database");
         super::super::schema::migrate(&mut connection).expect("a schema");
         let (clock, metrics) = (Arc::new(SystemClock::new()), Arc::new(Metrics::new()));
-        Writer::start(connection, None, clock, metrics, Arc::new(Notify::new())).expect("a writer")
+        Writer::start(connection, None, sync, clock, metrics, Arc::new(Notify::new())).expect("a writer")
+    }
+
+    /// A disk that takes as long as it is held up; what it says then is given with each permission to go on.
+    fn disk() -> (std::sync::mpsc::Sender<io::Result<()>>, SyncLog) {
+        let (say, said) = std::sync::mpsc::channel();
+        let longest = Duration::from_secs(5);
+        (say, Box::new(move || said.recv_timeout(longest).expect("the test says how the sync ends")))
     }
 
     fn gate(name: &'static str, fails: bool) -> impl FnMut(&mut Tx<'_>) -> Result<(), StoreError> + Send {
@@ -264,7 +355,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_change_that_fails_late_is_undone_and_its_neighbours_stand() {
-        let writer = writer();
+        let writer = writer(Box::new(|| Ok(())));
         // While the first one dawdles, the others gather into one batch.
         let dawdling = writer.run(When::Durable, |_| {
             std::thread::sleep(Duration::from_millis(200));
@@ -282,5 +373,60 @@ mod tests {
         for table in ["gates", "job_counts"] {
             assert_eq!(writer.run(When::Durable, names(table)).await.expect("names"), ["first", "last"], "{table}");
         }
+    }
+
+    type Told = Pin<Box<dyn Future<Output = Result<(), StoreError>>>>;
+
+    fn ask(writer: &Arc<Writer>, change: impl FnMut(&mut Tx<'_>) -> Result<(), StoreError> + Send + 'static) -> Told {
+        let writer = Arc::clone(writer);
+        Box::pin(async move { writer.run(When::Durable, change).await })
+    }
+
+    /// Whether nothing comes of it in the time in which the threads beside do what they can.
+    async fn is_pending(future: &mut (impl Future + Unpin)) -> bool {
+        tokio::time::timeout(Duration::from_millis(100), future).await.is_err()
+    }
+
+    #[tokio::test]
+    async fn nobody_is_told_before_the_sync_and_the_next_changes_are_applied_meanwhile() {
+        let (say, log) = disk();
+        let writer = Arc::new(writer(log));
+        let mut first = ask(&writer, gate("first", false));
+        assert!(is_pending(&mut first).await, "told before it was on disk");
+        let mut second = ask(&writer, gate("second", false));
+        assert!(is_pending(&mut second).await);
+        let mut looked = Box::pin(writer.durable().all());
+        assert!(is_pending(&mut looked).await, "readers are told of what is not on disk");
+
+        say.send(Ok(())).expect("heard");
+        assert!(first.await.is_ok());
+        assert!(looked.await.is_ok());
+        assert!(is_pending(&mut second).await, "another's sync stood for its own");
+        say.send(Ok(())).expect("heard");
+        assert!(second.await.is_ok());
+        say.send(Ok(())).expect("heard");
+        assert_eq!(writer.run(When::Durable, names("gates")).await.expect("names"), ["first", "second"]);
+    }
+
+    #[tokio::test]
+    async fn after_a_sync_that_failed_nothing_is_stored_and_everyone_is_told() {
+        let (say, log) = disk();
+        let writer = Arc::new(writer(log));
+        let mut first = ask(&writer, gate("first", false));
+        assert!(is_pending(&mut first).await);
+        let mut second = ask(&writer, gate("second", false));
+        assert!(is_pending(&mut second).await);
+        say.send(Err(io::Error::other("broken"))).expect("heard");
+        for told in [first.await, second.await] {
+            let told = told.expect_err("an error");
+            assert!(told.to_string().contains("broken") && told.to_string().contains("anew"), "{told}");
+        }
+        // The disk would say yes now; what it lost before is lost all the same.
+        say.send(Ok(())).expect("heard");
+        for _ in 0..2 {
+            assert!(writer.run(When::Applied, gate("third", false)).await.is_err());
+        }
+        assert!(writer.durable().all().await.is_err());
+        assert!(writer.durable().lost().await.to_string().contains("broken"));
     }
 }
