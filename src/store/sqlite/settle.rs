@@ -56,6 +56,11 @@ impl End {
         })
     }
 
+    /// Whom the job is about, where this attempt tells.
+    fn account(&self) -> Option<&str> {
+        self.account.as_deref().filter(|_| !self.is_nobody())
+    }
+
     /// Whether it turned out that there is no such account.
     fn is_nobody(&self) -> bool {
         matches!(self.next, Next::Done(Outcome::UnknownAccount) | Next::Dead(DeadReason::UnknownAccount))
@@ -67,8 +72,7 @@ pub(super) fn settle(tx: &mut Tx<'_>, end: &End) -> Result<(), StoreError> {
     let (to, event, change) = change_of(tx, end);
     // Where the provider said yes, the account is the one that was bound just before the call.
     if !end.said_yes && (end.is_nobody() || end.account.is_some()) {
-        still_ours(tx, end)?;
-        rebind(tx, end.row, end.account.as_deref().filter(|_| !end.is_nobody()))?;
+        name_account(tx, end)?;
     }
     let actor = Actor::system();
     if let Next::CloseGate(reason) = end.next {
@@ -77,7 +81,10 @@ pub(super) fn settle(tx: &mut Tx<'_>, end: &End) -> Result<(), StoreError> {
     }
     // The first attempt has none before it.
     let earlier = if end.fence > 1 { record::of_job(tx, end.row)? } else { None };
-    update(tx, end, to, &change)?;
+    if !update(tx, end, to, &change)? {
+        name_account(tx, end)?;
+        update(tx, end, to, &change)?;
+    }
     let record = AuditRecord { at: tx.now, event, job: Some(end.job), alert: None, actor: &actor, detail: &end.detail };
     tx.append(&record, earlier)?;
     tx.count(&end.provider, Some(JobState::Leased), Some(to));
@@ -126,16 +133,24 @@ fn still_ours(tx: &Tx<'_>, end: &End) -> Result<(), StoreError> {
     if ours { Ok(()) } else { Err(StoreError::LeaseLost) }
 }
 
-fn update(tx: &Tx<'_>, end: &End, to: JobState, change: &Change<'_>) -> Result<(), StoreError> {
+fn name_account(tx: &mut Tx<'_>, end: &End) -> Result<(), StoreError> {
+    still_ours(tx, end)?;
+    rebind(tx, end.row, end.account())?;
+    tx.sql("UPDATE jobs SET account_id = ?2 WHERE seq = ?1")?.execute(params![end.row, end.account()])?;
+    Ok(())
+}
+
+/// `false`: the attempt is not the latest, or it tells another account than the one that is stored. Nearly always that is
+/// the one that was bound, and its index is left alone.
+fn update(tx: &Tx<'_>, end: &End, to: JobState, change: &Change<'_>) -> Result<bool, StoreError> {
     let updated = tx
         .sql(
-            "UPDATE jobs SET state = ?3, lane = CASE WHEN ?18 THEN 5 ELSE severity END, wake_at = ?4,
+            "UPDATE jobs SET state = ?3, lane = CASE WHEN ?16 THEN 5 ELSE severity END, wake_at = ?4,
              failures = failures + ?5, absence = coalesce(?6, absence), hold_reason = ?7, dead_reason = ?8,
              outcome = ?9, record = ?10, said = CASE WHEN ?11 THEN ?10 ELSE said END, proof = coalesce(?17, proof),
-             proving = ?18, account_id = CASE WHEN ?16 THEN NULL ELSE coalesce(?19, account_id) END, note = ?12,
-             held_since = ?13, finished_at = ?14,
+             proving = ?16, note = ?12, held_since = ?13, finished_at = ?14,
              call_open = CASE WHEN call_open = ?2 AND NOT ?15 THEN 0 ELSE call_open END
-             WHERE seq = ?1 AND attempts = ?2 AND state = 1",
+             WHERE seq = ?1 AND attempts = ?2 AND state = 1 AND coalesce(?18, account_id) IS account_id",
         )?
         .execute(params![
             end.row,
@@ -153,10 +168,9 @@ fn update(tx: &Tx<'_>, end: &End, to: JobState, change: &Change<'_>) -> Result<(
             (to == JobState::Held).then_some(tx.steady),
             to.is_final().then_some(tx.now.as_microsecond()),
             end.answer_unknown,
-            end.is_nobody(),
-            end.proof,
             end.proving,
-            end.account,
+            end.proof,
+            end.account(),
         ])?;
-    if updated == 1 { Ok(()) } else { Err(StoreError::LeaseLost) }
+    Ok(updated == 1)
 }
