@@ -1,5 +1,7 @@
 //! The only place that knows every concrete type: wires a loaded config into a running service.
 
+mod role;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,9 +27,10 @@ use crate::ingest::{
 use crate::lifecycle::Lifecycle;
 use crate::listener::{self, ListenerLimits};
 use crate::provider::{Configured, Providers};
-use crate::store::{self, JobStore, Operations, Retention};
+use crate::store::{self, JobStore, Operations, Retention, Store};
 use crate::telemetry::Metrics;
 use crate::worker::{LEASE, ProofPolicy, RetryPolicy, Station, Worker};
+pub use role::Role;
 
 /// How long running requests and attempts may take to finish once the end has begun. With the time that letting go
 /// takes, this stays below the 25 s that `sever serve` promises, and Kubernetes's default of 30 s.
@@ -50,7 +53,7 @@ pub struct App {
     /// The way in.
     pub intake: Arc<Intake>,
     /// Where jobs are kept.
-    pub store: Arc<store::SqliteStore>,
+    pub store: Arc<dyn Store>,
     /// Works on them.
     pub worker: Worker,
     /// What is measured.
@@ -66,6 +69,7 @@ pub struct App {
     queues: BTreeMap<SourceName, AmqpSettings>,
     /// No source takes webhooks, so without a broker no alert can come in.
     queues_only: bool,
+    role: Role,
 }
 
 /// Where a running service can be reached.
@@ -79,9 +83,9 @@ pub struct Addresses {
 
 impl App {
     /// Joins the parts and opens the store. Nothing runs yet.
-    pub fn new(loaded: Loaded, clock: Arc<dyn Clock>, lifecycle: Lifecycle) -> anyhow::Result<Self> {
+    pub async fn new(loaded: Loaded, clock: Arc<dyn Clock>, lifecycle: Lifecycle) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::new());
-        let store = store::open(&loaded.store, Arc::clone(&clock), Arc::clone(&metrics))?;
+        let store = store::open(&loaded.store, Arc::clone(&clock), Arc::clone(&metrics)).await?;
         let jobs: Arc<dyn JobStore> = store.clone();
         let operations: Arc<dyn Operations> = store.clone();
         let policy = Arc::new(loaded.policy);
@@ -150,12 +154,22 @@ impl App {
             queues,
             queue_health,
             queues_only,
+            role: Role::All,
         })
+    }
+
+    /// Does only a part of the work; other processes on the same store do the rest.
+    #[must_use]
+    pub fn with_role(mut self, role: Role) -> Self {
+        self.role = role;
+        self
     }
 
     /// Binds the listeners and starts everything.
     pub async fn start(&self) -> anyhow::Result<Addresses> {
-        self.hold_orphans().await?;
+        if self.role.works() {
+            self.hold_orphans().await?;
+        }
         let alerts = bind(self.listen.address).await?;
         let mut addresses = Addresses { alerts: alerts.local_addr()?, admin: None };
         if let Some((settings, state)) = &self.admin {
@@ -175,11 +189,15 @@ impl App {
         }
         let serving = listener::serve(alerts, self.alert_router(), self.alert_limits(), self.lifecycle.clone());
         self.lifecycle.spawn_vital("alert listener", serving);
-        self.consume_queues();
-        let worker = self.worker.clone();
-        self.lifecycle.spawn_vital("worker", async move { worker.run().await });
-        let (store, retention, lifecycle) = (Arc::clone(&self.store), self.retention, self.lifecycle.clone());
-        self.lifecycle.spawn_vital("retention", async move { prune_forever(store, retention, lifecycle).await });
+        if self.role.takes_in() {
+            self.consume_queues();
+        }
+        if self.role.works() {
+            let worker = self.worker.clone();
+            self.lifecycle.spawn_vital("worker", async move { worker.run().await });
+            let (store, retention, lifecycle) = (Arc::clone(&self.store), self.retention, self.lifecycle.clone());
+            self.lifecycle.spawn_vital("retention", async move { prune_forever(store, retention, lifecycle).await });
+        }
         let (store, lifecycle) = (Arc::clone(&self.store), self.lifecycle.clone());
         self.lifecycle.spawn_vital("store", async move {
             tokio::select! {
@@ -224,7 +242,7 @@ impl App {
         self.lifecycle.finish(DRAIN, LET_GO).await;
     }
 
-    /// The alert listener's routes.
+    /// The alert listener's routes. One that only works answers nothing but whether it is ready.
     pub fn alert_router(&self) -> Router {
         let limits = WebhookLimits {
             body_timeout: self.listen.body_timeout.0,
@@ -234,9 +252,12 @@ impl App {
         let ready = get(ready).with_state(Readiness {
             store: Arc::clone(&self.store),
             lifecycle: self.lifecycle.clone(),
-            queues: Arc::clone(&self.queue_health),
+            queues: self.role.takes_in().then(|| Arc::clone(&self.queue_health)),
             queues_only: self.queues_only,
         });
+        if !self.role.takes_in() {
+            return Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", ready);
+        }
         ingest::router(Arc::clone(&self.intake), limits, Arc::clone(&self.clock), self.lifecycle.clone(), ready)
     }
 
@@ -285,9 +306,10 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 #[derive(Clone)]
 struct Readiness {
-    store: Arc<store::SqliteStore>,
+    store: Arc<dyn Store>,
     lifecycle: Lifecycle,
-    queues: Arc<QueueHealth>,
+    /// `None`: takes in nothing.
+    queues: Option<Arc<QueueHealth>>,
     queues_only: bool,
 }
 
@@ -307,15 +329,17 @@ async fn ready(State(readiness): State<Readiness>) -> Response {
     });
     let circuits = readiness.store.circuits().await.unwrap_or_default();
     let circuits = circuits.iter().map(|circuit| format!("{}: failing", circuit.provider));
-    let degraded: Vec<String> = gates.chain(circuits).chain(readiness.queues.degraded()).collect();
-    if readiness.queues_only && !readiness.queues.is_any_connected() {
+    let queues = readiness.queues.as_deref();
+    let queue_troubles = queues.map(|queues| queues.degraded()).into_iter().flatten();
+    let degraded: Vec<String> = gates.chain(circuits).chain(queue_troubles).chain(readiness.store.troubles()).collect();
+    if readiness.queues_only && queues.is_some_and(|queues| !queues.is_any_connected()) {
         let body = json!({"status": "no broker", "degraded": degraded});
         return (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
     }
     Json(json!({"status": "ready", "degraded": degraded})).into_response()
 }
 
-async fn prune_forever(store: Arc<store::SqliteStore>, retention: Retention, lifecycle: Lifecycle) {
+async fn prune_forever(store: Arc<dyn Store>, retention: Retention, lifecycle: Lifecycle) {
     loop {
         tokio::select! {
             () = lifecycle.draining() => return,

@@ -94,7 +94,7 @@ impl Queue {
 /// Messages in a second, from the start of the consumer until the last is stored.
 async fn service(url: &str, count: usize) -> f64 {
     let queue = Queue::full(url, count).await;
-    let service = Service::idle(NOWHERE, CONCURRENCY, Some((url, &queue.name)));
+    let service = Service::idle(NOWHERE, CONCURRENCY, Some((url, &queue.name))).await;
     service.pause().await;
     let clock = SystemClock::new();
     let began = clock.steady();

@@ -9,7 +9,6 @@ use reqwest::Client;
 use sever::domain::JobState;
 use sever::sandbox::OktaSandbox;
 use sever::sandbox::okta::Person;
-use sever::store::JobStore;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sever::audit::Actor;
 use sever::clock::{Clock, SystemClock};
-use sever::store::{Operations, StoreUrl};
+use sever::store::StoreUrl;
 use sever::telemetry::Metrics;
 use tokio::runtime::Runtime;
 
@@ -58,7 +58,7 @@ fn mebi(kib: u64) -> String {
 async fn pause(folder: &Path) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let url = StoreUrl::Sqlite(store_of(folder));
-    let store = sever::store::open(&url, clock, Arc::new(Metrics::new())).expect("a store");
+    let store = sever::store::open(&url, clock, Arc::new(Metrics::new())).await.expect("a store");
     store.pause(None, Actor::operator("bench"), "measuring".to_owned()).await.expect("paused");
 }
 

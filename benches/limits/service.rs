@@ -9,7 +9,6 @@ use sever::audit::Actor;
 use sever::clock::{Clock, SystemClock};
 use sever::config::Loaded;
 use sever::lifecycle::Lifecycle;
-use sever::store::Operations;
 use tempfile::TempDir;
 
 use crate::alerts::SECRET;
@@ -32,7 +31,7 @@ pub(crate) struct Service<A = Addresses> {
 
 impl Service {
     pub(crate) async fn start(okta: &str, concurrency: usize) -> Self {
-        let Service { app, folder, .. } = Service::idle(okta, concurrency, None);
+        let Service { app, folder, .. } = Service::idle(okta, concurrency, None).await;
         let addresses = app.start().await.expect("a port");
         Self { app, addresses, folder }
     }
@@ -40,7 +39,7 @@ impl Service {
 
 impl Service<()> {
     /// Nothing runs yet. Its alerts come from a queue, where one is named.
-    pub(crate) fn idle(okta: &str, concurrency: usize, queue: Option<(&str, &str)>) -> Self {
+    pub(crate) async fn idle(okta: &str, concurrency: usize, queue: Option<(&str, &str)>) -> Self {
         let folder = folder();
         let file = write_config(folder.path(), okta, concurrency);
         if let Some((url, queue)) = queue {
@@ -50,7 +49,7 @@ impl Service<()> {
         }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let loaded = Loaded::from_file(&file, &clock).unwrap_or_else(|problems| panic!("{problems}"));
-        let app = App::new(loaded, clock, Lifecycle::new()).expect("an app");
+        let app = App::new(loaded, clock, Lifecycle::new()).await.expect("an app");
         Self { app, addresses: (), folder }
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ConfigFile, Failure, Logs, Outcome, block_on};
-use crate::app::App;
+use crate::app::{App, Role};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Loaded;
 use crate::lifecycle::Lifecycle;
@@ -18,6 +18,9 @@ use crate::telemetry::init_logs;
 pub(super) struct ServeArgs {
     #[command(flatten)]
     file: ConfigFile,
+    /// What this process does: everything, or with PostgreSQL only the intake or only the work
+    #[arg(long, value_enum, default_value = "all")]
+    role: Role,
     #[command(flatten)]
     logs: Logs,
 }
@@ -29,12 +32,13 @@ pub(super) fn run(args: ServeArgs) -> Outcome {
     for warning in loaded.warnings.iter() {
         tracing::warn!(path = %warning.path, line = warning.line, "{}", warning.message);
     }
-    block_on(serve(loaded, clock))?
+    args.role.fits(&loaded.store).map_err(|problem| Failure::Usage(anyhow!(problem)))?;
+    block_on(serve(loaded, clock, args.role))?
 }
 
-async fn serve(loaded: Loaded, clock: Arc<dyn Clock>) -> Outcome {
+async fn serve(loaded: Loaded, clock: Arc<dyn Clock>, role: Role) -> Outcome {
     let lifecycle = Lifecycle::new();
-    let app = App::new(loaded, clock, lifecycle.clone())?;
+    let app = App::new(loaded, clock, lifecycle.clone()).await?.with_role(role);
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let addresses = app.start().await?;

@@ -187,7 +187,13 @@ impl Builder<'_> {
             }
         };
         match text.and_then(|text| text.parse::<StoreUrl>()) {
-            Ok(url) => Some(url),
+            Ok(url) => {
+                let StoreUrl::Postgres(inner) = &url else { return Some(url) };
+                if matches!(settings, StoreSettings::Url(_)) && inner.has_password() {
+                    self.warn("store", "the URL holds a password; write `store: {url: {env: NAME}}` and keep it there");
+                }
+                Some(url)
+            }
             Err(message) => {
                 self.error("store", message);
                 None

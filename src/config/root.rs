@@ -51,7 +51,7 @@ fn anywhere() -> ListenSettings {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum StoreSettings {
-    /// `sqlite://` and the path of a file.
+    /// `sqlite://` and the path of a file, or `postgres://user@host/database`.
     Url(String),
     /// The URL is a secret, for it holds a password.
     Secret(SecretUrl),

@@ -3,8 +3,17 @@
 //! Every method is one whole state change, with its audit row, in one transaction. It answers after the commit; only a
 //! claim may be answered before, for nothing that matters is done under it until `bind` is on disk.
 
+mod closures;
+mod ending;
+mod keys;
+mod merging;
 mod model;
+mod postgres;
+mod receipts;
 mod sqlite;
+mod told;
+mod turns;
+mod view;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -24,6 +33,7 @@ pub use model::{
     LeftJob, Page, PlannedAlert, QuarantineView, QuarantinedElement, Receipt, ReceiptStatus, ReserveView, Skipped,
     StatusView, StoredDelivery,
 };
+pub use postgres::{PostgresStore, PostgresUrl};
 pub use sqlite::SqliteStore;
 
 /// The pipeline's core: jobs that survive anything but the disk.
@@ -222,27 +232,45 @@ impl Default for QuarantineCap {
     }
 }
 
+/// A store as the service holds it.
+#[async_trait]
+pub trait Store: JobStore + Operations {
+    /// What is wrong although it works, in words: shown where readiness is.
+    fn troubles(&self) -> Vec<String>;
+
+    /// Returns if it will never work again in this process.
+    async fn lost(&self) {
+        std::future::pending().await
+    }
+}
+
 /// Where the store is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreUrl {
     /// A file on this machine.
     Sqlite(PathBuf),
+    /// A server, which several processes may share.
+    Postgres(Box<PostgresUrl>),
 }
 
 impl FromStr for StoreUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(Self::Postgres(Box::new(text.parse()?)));
+        }
         match text.strip_prefix("sqlite://") {
             Some(path) if !path.is_empty() => Ok(Self::Sqlite(PathBuf::from(path))),
-            _ => Err("write sqlite:// and the path of a file, for example sqlite:///var/lib/sever/sever.db".to_owned()),
+            _ => Err("write sqlite:// and the path of a file, for example sqlite:///var/lib/sever/sever.db, or postgres://user:password@host/database".to_owned()),
         }
     }
 }
 
 /// Opens the store, creating and migrating it where needed.
-pub fn open(url: &StoreUrl, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> anyhow::Result<Arc<SqliteStore>> {
-    match url {
-        StoreUrl::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path, clock, metrics)?)),
-    }
+pub async fn open(url: &StoreUrl, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> anyhow::Result<Arc<dyn Store>> {
+    Ok(match url {
+        StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, clock, metrics)?),
+        StoreUrl::Postgres(url) => Arc::new(PostgresStore::open(url, clock, metrics).await?),
+    })
 }

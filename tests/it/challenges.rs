@@ -6,7 +6,6 @@ use axum::http::{Method, Request, StatusCode, header};
 use serde_json::{Value, json};
 use sever::clock::Clock;
 use sever::domain::SourceName;
-use sever::store::Operations;
 use sever::verify::{Signer, Verifier};
 
 use crate::testapp::{Answer, CONFIG, TestApp, by_email};

@@ -30,6 +30,7 @@ mod schemathesis;
 mod service;
 mod slack_wire;
 mod store_contract;
+mod store_postgres;
 mod store_sqlite;
 mod support;
 mod testapp;

@@ -7,7 +7,7 @@ use serde_json::json;
 use sever::domain::{DeadReason, HoldReason, JobState, Outcome};
 use sever::sandbox::faults::{Fault, Injection};
 use sever::sandbox::okta::{Operation, Person};
-use sever::store::{Consent, Operations};
+use sever::store::Consent;
 
 use crate::testapp::{CONFIG, TestApp, by_email, stolen, uuid};
 

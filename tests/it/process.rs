@@ -33,8 +33,13 @@ impl Server {
 
     /// The same with more in its environment.
     pub(crate) fn start_with(config: &Path, environment: &[(&str, &str)]) -> Result<Self, String> {
+        Self::start_as("all", config, environment)
+    }
+
+    /// The same for a part of the work.
+    pub(crate) fn start_as(role: &str, config: &Path, environment: &[(&str, &str)]) -> Result<Self, String> {
         let mut child = sever()
-            .args(["serve", "-c"])
+            .args(["serve", "--role", role, "-c"])
             .arg(config)
             .envs(environment.iter().copied())
             .stderr(Stdio::piped())

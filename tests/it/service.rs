@@ -61,7 +61,7 @@ impl Setup {
         Server::start_with(&self.config(), &environment).expect("it starts")
     }
 
-    fn signer(&self) -> Signer {
+    pub(crate) fn signer(&self) -> Signer {
         let secret = SecretRef::File(self.folder.path().join("secrets/edr"));
         let settings = json!({"scheme": "standard-webhooks", "secrets": [secret]});
         let settings: VerifySettings = serde_json::from_value(settings).expect("settings");

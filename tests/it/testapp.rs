@@ -16,7 +16,7 @@ use sever::domain::{JobId, JobState};
 use sever::lifecycle::Lifecycle;
 use sever::sandbox::Sandbox;
 use sever::sandbox::okta::{OktaSandbox, Person};
-use sever::store::{JobDetail, JobFilter, JobStore, Operations};
+use sever::store::{JobDetail, JobFilter};
 use sever::verify::{Signer, VerifySettings};
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -120,12 +120,12 @@ impl TestApp {
         sandbox.okta().accept_ssws(TOKEN, &admin_id);
         let folder = tempfile::tempdir().expect("a folder");
         let lifecycle = Lifecycle::new();
-        let app = Self::open(config, &sandbox, &folder, &shared, &lifecycle, adjust);
+        let app = Self::open(config, &sandbox, &folder, &shared, &lifecycle, adjust).await;
         let signer = Signer::new(&signing()).expect("a signer");
         Self { app, sandbox, clock, folder, lifecycle, signer }
     }
 
-    fn open(
+    async fn open(
         config: &str,
         sandbox: &Sandbox,
         folder: &TempDir,
@@ -139,7 +139,7 @@ impl TestApp {
         std::fs::write(&file, text).expect("the config is written");
         let mut loaded = Loaded::from_file(&file, clock).unwrap_or_else(|problems| panic!("{problems}"));
         adjust(&mut loaded);
-        App::new(loaded, Arc::clone(clock), lifecycle.clone()).expect("an app")
+        App::new(loaded, Arc::clone(clock), lifecycle.clone()).await.expect("an app")
     }
 
     /// Ends this process's part and begins again on the same file, as a new process would, perhaps with other rules.
@@ -148,7 +148,7 @@ impl TestApp {
         drop(app);
         let lifecycle = Lifecycle::new();
         let shared: Arc<dyn Clock> = clock.clone();
-        let app = Self::open(config, &sandbox, &folder, &shared, &lifecycle, |_| ());
+        let app = Self::open(config, &sandbox, &folder, &shared, &lifecycle, |_| ()).await;
         Self { app, sandbox, clock, folder, lifecycle, signer }
     }
 

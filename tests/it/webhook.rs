@@ -9,7 +9,6 @@ use axum::http::{Request, StatusCode, header};
 use serde_json::{Value, json};
 use sever::clock::Clock;
 use sever::domain::{JobState, SourceName};
-use sever::store::{JobStore, Operations};
 use sever::verify::Signer;
 
 use crate::process::Server;

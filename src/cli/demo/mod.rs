@@ -134,7 +134,7 @@ impl Running {
         let config = folder.write_config(local(port, 0), local(port, 1), &places)?;
         let loaded = Loaded::from_file(&config, &clock).map_err(|problems| anyhow!(problems))?;
         let lifecycle = Lifecycle::new();
-        let app = App::new(loaded, Arc::clone(&clock), lifecycle.clone())?;
+        let app = App::new(loaded, Arc::clone(&clock), lifecycle.clone()).await?;
         let addresses = app.start().await?;
         Ok(Self { sandbox, places, app, addresses, clock, lifecycle })
     }

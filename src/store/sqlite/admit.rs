@@ -11,6 +11,7 @@ use super::job::store_job;
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
 use crate::domain::AlertId;
+use crate::store::receipts::{self, elements, receipt, status_of};
 use crate::store::{
     Admission, Admitted, AlertReceipt, DeliveryStatus, PlannedAlert, QuarantineCap, Receipt, ReceiptStatus, StoreError,
 };
@@ -50,9 +51,8 @@ fn within<'a>(
     let reserved = if admission.is_kept() { reserve_quarantine(tx, admission, cap) } else { Ok(()) };
     match reserved {
         Err(StoreError::QuarantineFull(_)) if admission.has_jobs() => {
-            let reason = admission.reason().unwrap_or_default();
-            let rest = Admission { quarantine: None, elements: Vec::new(), ..admission.clone() };
-            Ok((Cow::Owned(rest), Some(format!("the quarantine is full: {reason}"))))
+            let (rest, reason) = receipts::without_what_is_kept(admission);
+            Ok((Cow::Owned(rest), Some(reason)))
         }
         reserved => reserved.map(|()| (Cow::Borrowed(admission), None)),
     }
@@ -83,11 +83,7 @@ pub(super) fn replay(
     rows.sort_unstable();
     rows.dedup();
     refresh_skipped(tx, &alerts)?;
-    let status = match status_of(admission, &alerts) {
-        // Its jobs are still there, although no rule would make them now.
-        DeliveryStatus::Ignored if before == DeliveryStatus::Accepted as i64 => DeliveryStatus::Accepted,
-        status => status,
-    };
+    let status = receipts::status_again(before, admission, &alerts);
     tx.sql("UPDATE deliveries SET status = ?2, reason = ?3, elements = ?4, alerts = ?5 WHERE seq = ?1")?
         .execute(params![delivery, status as i64, admission.reason(), elements(admission)?, to_json(&rows)?])?;
     tx.record(AuditEvent::Replayed, None, None, actor, &json!({"delivery": delivery}).to_string())?;
@@ -102,33 +98,6 @@ fn refresh_skipped(tx: &Tx<'_>, alerts: &[AlertReceipt]) -> Result<(), StoreErro
             .execute(params![alert.id.0.into_bytes(), to_json(&alert.skipped)?])?;
     }
     Ok(())
-}
-
-/// What is kept of a batch is told beside what became of the rest of it.
-fn receipt(admission: &Admission, alerts: Vec<AlertReceipt>) -> Receipt {
-    let status = if admission.quarantine.is_some() { ReceiptStatus::Quarantined } else { rest_of(&alerts) };
-    let quarantined = admission.elements.clone();
-    Receipt { status, delivery_id: admission.delivery_id.clone(), alerts, quarantined, not_kept: None }
-}
-
-fn rest_of(alerts: &[AlertReceipt]) -> ReceiptStatus {
-    let has_jobs = alerts.iter().any(|alert| !alert.jobs.is_empty());
-    if has_jobs { ReceiptStatus::Accepted } else { ReceiptStatus::Ignored }
-}
-
-fn status_of(admission: &Admission, alerts: &[AlertReceipt]) -> DeliveryStatus {
-    if admission.is_kept() {
-        DeliveryStatus::Quarantined
-    } else if alerts.iter().any(|alert| !alert.jobs.is_empty()) {
-        DeliveryStatus::Accepted
-    } else {
-        DeliveryStatus::Ignored
-    }
-}
-
-/// As a column: nearly every delivery has none.
-fn elements(admission: &Admission) -> Result<Option<String>, StoreError> {
-    if admission.elements.is_empty() { Ok(None) } else { to_json(&admission.elements).map(Some) }
 }
 
 /// The delivery with this guard, if there was one. One seek finds it, and other bodies under the same id.
@@ -289,17 +258,7 @@ fn record(
     alerts: &[AlertReceipt],
     actor: &Actor,
 ) -> Result<(), StoreError> {
-    let event = match status {
-        DeliveryStatus::Accepted => AuditEvent::Admitted,
-        DeliveryStatus::Ignored => AuditEvent::Ignored,
-        DeliveryStatus::Quarantined => AuditEvent::Quarantined,
-    };
-    let detail = json!({
-        "source": admission.source,
-        "delivery_id": admission.delivery_id,
-        "reason": reason,
-        "alerts": alerts,
-    });
+    let (event, detail) = receipts::row(admission, (status, reason), alerts);
     tx.record(event, None, alerts.first().map(|alert| alert.id), actor, &detail.to_string())?;
     Ok(())
 }

@@ -9,10 +9,8 @@ use super::codec::{job_id, json, micros, state, to_json, word};
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
 use crate::domain::{Account, Budget, Claim, HoldReason, JobId, JobState, Proof, ProviderName, RevokeRequest};
+use crate::store::merging::{BUSY_RETRY, covers};
 use crate::store::{Bound, StoreError};
-
-/// How long a job waits for another one's call for the same account.
-const BUSY_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// A job as far as merging looks at it.
 struct Candidate {
@@ -21,16 +19,6 @@ struct Candidate {
     state: JobState,
     request: RevokeRequest,
     call_open: bool,
-}
-
-impl Candidate {
-    /// Whether it does everything that `request` asks.
-    fn covers(&self, request: &RevokeRequest) -> bool {
-        let both = self.request.clone().union(request.clone());
-        self.request.scope.covers(&request.scope)
-            && both.oauth_tokens == self.request.oauth_tokens
-            && both.forget_devices == self.request.forget_devices
-    }
 }
 
 struct Ours {
@@ -141,7 +129,7 @@ fn bind_beside_others(tx: &mut Tx<'_>, intent: &Intent) -> Result<Bound, StoreEr
     let ours = ours(tx, row, intent.fence)?;
     if !ours.insisted {
         let done = done_for_our_alerts(tx, row, account, &ours)?;
-        if let Some(other) = done.iter().find(|other| other.covers(&ours.request)) {
+        if let Some(other) = done.iter().find(|other| covers(&other.request, &ours.request)) {
             return merge(tx, row, &ours, other, account);
         }
     }
@@ -151,7 +139,7 @@ fn bind_beside_others(tx: &mut Tx<'_>, intent: &Intent) -> Result<Bound, StoreEr
             return merge(tx, row, &ours, &other, account);
         }
         let same_alert = !ours.insisted && shares_alert(tx, row, other.row)?;
-        if same_alert && other.covers(&ours.request) {
+        if same_alert && covers(&other.request, &ours.request) {
             return merge(tx, row, &ours, &other, account);
         }
         if other.state == JobState::Leased && other.call_open {

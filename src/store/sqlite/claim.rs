@@ -6,48 +6,19 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
-use super::closures::Closures;
+use super::closures;
 use super::codec::{
     Places, alert_id, job_id, json, micros, optional_json, optional_word, severity, state, time, time_at, word,
 };
 use super::record;
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
-use crate::domain::{Attempt, AttemptClass, Claim, JobState, Severity};
-use crate::store::{ClaimRequest, StoreError};
+use crate::domain::{Claim, JobState};
+use crate::store::turns::{LEASED, LOOKS, patience_of};
+use crate::store::{ClaimRequest, StoreError, told};
 
 /// The longest wait that a provider can ask of us, 15 minutes, and as much again for the randomisation of our own.
 const LONGEST_WAIT: Duration = Duration::from_secs(30 * 60);
-
-/// How much longer than a critical job one of this severity waits for its turn. What has waited longer than that
-/// goes first all the same, so that nothing is starved.
-fn patience(severity: Severity) -> Duration {
-    Duration::from_secs(match severity {
-        Severity::Critical => 0,
-        Severity::High => 30,
-        Severity::Medium => 120,
-        Severity::Low => 600,
-        Severity::Informational => 1800,
-    })
-}
-
-/// The lane of looks at sessions that the provider said it ended. They wait for the revocations, so that a short rate is
-/// spent on those, but not for ever.
-const LOOKS: u8 = 5;
-
-/// The lane of what is leased; its time is the end of the lease.
-const LEASED: u8 = 6;
-
-/// How much longer than a critical job a look waits for its turn.
-const PATIENCE_OF_LOOKS: Duration = Duration::from_secs(120);
-
-fn patience_of(lane: u8) -> Duration {
-    match Severity::from_rank(lane) {
-        Some(severity) => patience(severity),
-        None if lane == LOOKS => PATIENCE_OF_LOOKS,
-        None => Duration::ZERO,
-    }
-}
 
 /// Leases what is due. Costs a few seeks, whatever the backlog.
 pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
@@ -59,7 +30,7 @@ pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Result<Vec<Claim
     let mut found = rows.iter().map(|row| read(tx, *row, request)).collect::<Result<Vec<_>, _>>()?;
     let oldest = found.iter().map(|(_, claim)| claim.created_at).min();
     let Some(oldest) = oldest else { return Ok(Vec::new()) };
-    let closures = Closures::since(tx, provider, oldest.as_microsecond())?;
+    let closures = closures::since(tx, provider, oldest.as_microsecond())?;
     for (from, claim) in &mut found {
         let behind = closures.behind(claim.created_at.as_microsecond());
         claim.held += Duration::from_micros(u64::try_from(behind).unwrap_or(0));
@@ -171,19 +142,9 @@ fn lease(tx: &mut Tx<'_>, from: JobState, claim: &Claim) -> Result<(), StoreErro
     Ok(())
 }
 
-/// How far the latest attempt got is not known; its place in the job's story says so.
+/// The latest attempt ended without a word.
 fn record_loss(tx: &mut Tx<'_>, claim: &Claim) -> Result<(), StoreError> {
-    let attempt = Attempt {
-        number: claim.attempt,
-        started_at: tx.now,
-        duration_ms: 0,
-        class: AttemptClass::Lost,
-        operation: None,
-        status: None,
-        code: None,
-        message: "the process that worked on it ended or lost its lease; how far it got is not known".to_owned(),
-        request_id: None,
-    };
+    let attempt = told::lost_attempt(claim.attempt, tx.now);
     let earlier = record::of_job(tx, claim.row)?;
     let sql = "UPDATE jobs SET record = ?2 WHERE seq = ?1";
     tx.sql(sql)?.execute([claim.row, tx.next_record()])?;

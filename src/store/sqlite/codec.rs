@@ -1,17 +1,13 @@
 //! Columns to types and back.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use rusqlite::Row;
 use rusqlite::types::Type;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde::de::value::StrDeserializer;
-use sha2::{Digest, Sha256};
 
-use crate::domain::{AlertId, JobId, JobState, NewJob, Origin, Severity, Subject};
-use crate::store::StoreError;
+use crate::domain::{AlertId, JobId, JobState, Severity};
+pub(super) use crate::store::keys::{alert_guard, job_key, micros, person_key, to_json};
 
 /// A column by its name, or by its place, which SQLite need not look for.
 pub(super) trait Column: rusqlite::RowIndex + Copy + std::fmt::Display {}
@@ -37,10 +33,6 @@ fn broken(column: impl Column, error: impl std::error::Error + Send + Sync + 'st
 
 pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: impl Column) -> rusqlite::Result<T> {
     serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|error| broken(column, error))
-}
-
-pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError::Unavailable(error.to_string()))
 }
 
 /// A word of one of our enums, or a checked name.
@@ -87,42 +79,4 @@ pub(super) fn job_id(row: &Row<'_>, column: impl Column) -> rusqlite::Result<Job
 
 pub(super) fn alert_id(row: &Row<'_>, column: impl Column) -> rusqlite::Result<AlertId> {
     Ok(AlertId(uuid::Uuid::from_bytes(row.get(column)?)))
-}
-
-pub(super) fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
-fn digest(parts: &[&[u8]]) -> [u8; 16] {
-    let mut digest = Sha256::new();
-    for part in parts {
-        digest.update((part.len() as u64).to_be_bytes());
-        digest.update(part);
-    }
-    let mut key = [0; 16];
-    key.copy_from_slice(&digest.finalize()[..16]);
-    key
-}
-
-/// The same for the same alert, whichever door it came in by.
-pub(super) fn alert_guard(issuer: &str, external_id: &str) -> [u8; 16] {
-    digest(&[issuer.as_bytes(), external_id.as_bytes()])
-}
-
-/// The same for the same job of one alert.
-pub(super) fn job_key(job: &NewJob, request: &str) -> [u8; 16] {
-    digest(&[job.provider.as_str().as_bytes(), &person_key(job), request.as_bytes(), &[u8::from(job.dry_run)]])
-}
-
-/// The same for jobs about the same names, exactly as given. Names that merely look alike may be two people, and one of
-/// them would be left out; that two spellings are one account shows when they are resolved.
-pub(super) fn person_key(job: &NewJob) -> [u8; 16] {
-    // Whoever has no name at the provider is held, and only the note says whom the alert meant.
-    let note = match &job.origin {
-        Origin::Held(_, note) if job.subject == Subject::default() => note.as_str(),
-        Origin::Due | Origin::Held(..) | Origin::Dead(..) => "",
-    };
-    let Subject { id, email, username } = &job.subject;
-    let [id, email, username] = [id, email, username].map(|name| name.as_deref().unwrap_or_default().as_bytes());
-    digest(&[id, email, username, note.as_bytes()])
 }

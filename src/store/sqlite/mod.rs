@@ -226,6 +226,17 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 #[async_trait]
+impl Store for SqliteStore {
+    fn troubles(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn lost(&self) {
+        self.writer.durable().lost().await;
+    }
+}
+
+#[async_trait]
 impl JobStore for SqliteStore {
     async fn admit(&self, admission: Admission) -> Result<Admitted, StoreError> {
         let cap = self.cap;
@@ -258,7 +269,7 @@ impl JobStore for SqliteStore {
     }
 
     async fn settle(&self, claim: &Claim, settlement: &Settlement) -> Result<(), StoreError> {
-        let end = settle::End::new(claim, settlement)?;
+        let end = ending::End::new(claim, settlement)?;
         self.write(move |tx| settle::settle(tx, &end)).await
     }
 

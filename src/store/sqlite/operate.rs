@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 use serde_json::json;
 
-use super::closures::Closures;
+use super::closures;
 use super::codec::{optional_word, state, word};
 use super::four_eyes;
 use super::tx::Tx;
@@ -125,7 +125,7 @@ pub(super) fn approve(tx: &mut Tx<'_>, job: JobId, actor: &Actor, consent: &Cons
         tx.sql("SELECT held_since FROM jobs WHERE seq = ?1")?.query_row([found.row], |row| row.get(0))?;
     let held_since = held_since.unwrap_or(tx.steady);
     // The time that it was behind a gate as well is counted there.
-    let behind = Closures::since(tx, found.provider.as_str(), held_since)?.behind(held_since);
+    let behind = closures::since(tx, found.provider.as_str(), held_since)?.behind(held_since);
     if account_id.is_some() {
         super::bind::rebind(tx, found.row, account_id)?;
     }

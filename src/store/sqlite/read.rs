@@ -1,6 +1,6 @@
 //! What operators and metrics see.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,9 +8,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::codec::{alert_id, job_id, json, optional_word, severity, state, time, time_at, word};
 use super::record;
-use crate::domain::{
-    AlertId, HoldReason, JobId, JobState, ProviderName, RevokeRequest, Scope, SessionRef, SourceName, Subject, fold,
-};
+use crate::domain::{AlertId, HoldReason, JobId, JobState, ProviderName, RevokeRequest, SourceName, fold};
+use crate::store::view::{self, gate_of, page, sessions};
 use crate::store::{
     AlertReceipt, AlertView, AuditView, Backlog, DeliveryStatus, GateView, JobDetail, JobFilter, JobReceipt, JobView,
     Page, QuarantineView, QuarantinedElement, StatusView, StoreError, StoredDelivery,
@@ -80,38 +79,9 @@ fn oldest_due(
     Ok(oldest)
 }
 
-/// What is still open. Behind a closed gate, queued jobs count as held.
+/// What is still open.
 pub(super) fn status(db: &Connection, now: Timestamp) -> Result<StatusView, StoreError> {
-    let backlog = backlog(db, now)?;
-    let gates = gates(db)?;
-    let circuits = super::circuit::list(db)?;
-    let mut jobs: BTreeMap<ProviderName, BTreeMap<JobState, u64>> = BTreeMap::new();
-    let mut held: BTreeMap<ProviderName, BTreeMap<HoldReason, u64>> = BTreeMap::new();
-    for (provider, state, count) in backlog.jobs {
-        let gate = gate_of(&gates, &provider).filter(|_| state == JobState::Queued);
-        if let Some(gate) = gate {
-            *held.entry(provider.clone()).or_default().entry(gate.reason).or_default() += count;
-        }
-        let shown = if gate.is_some() { JobState::Held } else { state };
-        *jobs.entry(provider).or_default().entry(shown).or_default() += count;
-    }
-    for (provider, reason, count) in backlog.held {
-        *held.entry(provider).or_default().entry(reason).or_default() += count;
-    }
-    Ok(StatusView {
-        jobs,
-        held,
-        gates,
-        circuits,
-        oldest_due_seconds: backlog.oldest_due.into_iter().map(|(name, age)| (name, age.as_secs_f64())).collect(),
-        quarantine: backlog.quarantine.into_iter().map(|(source, entries, _)| (source, entries)).collect(),
-        // The config has them.
-        budgets: Vec::new(),
-    })
-}
-
-fn gate_of<'a>(gates: &'a [GateView], provider: &ProviderName) -> Option<&'a GateView> {
-    gates.iter().find(|gate| gate.provider.as_ref().is_none_or(|name| name == provider))
+    Ok(view::status(backlog(db, now)?, gates(db)?, super::circuit::list(db)?))
 }
 
 /// Jobs, newest first.
@@ -139,13 +109,8 @@ pub(super) fn jobs(db: &Connection, filter: &JobFilter) -> Result<Page<JobView>,
 
 /// Names are folded as everywhere else, which SQL cannot do beyond ASCII.
 pub(super) fn is_about(row: &Row<'_>, exact: &str, folded: &str) -> rusqlite::Result<bool> {
-    let subject: Subject = json(row, "subject")?;
     let account: Option<String> = row.get("account_id")?;
-    let same = |name: Option<String>| name.is_some_and(|name| fold(&name) == folded);
-    Ok(account.as_deref() == Some(exact)
-        || subject.id.as_deref() == Some(exact)
-        || same(subject.email)
-        || same(subject.username))
+    Ok(view::is_about(&json(row, "subject")?, account.as_deref(), exact, folded))
 }
 
 /// `?1` cursor, `?2` provider, `?3` source.
@@ -185,13 +150,6 @@ fn gated_sql(gates: &[GateView]) -> String {
     }
     let names: Vec<String> = gates.iter().flat_map(|gate| &gate.provider).map(|name| format!("'{name}'")).collect();
     format!("(provider IN ({}))", names.join(", "))
-}
-
-fn page<T>(mut found: Vec<(i64, T)>, limit: u32) -> Page<T> {
-    let more = found.len() > limit as usize;
-    found.truncate(limit as usize);
-    let next_cursor = if more { found.last().map(|(seq, _)| seq.to_string()) } else { None };
-    Page { items: found.into_iter().map(|(_, item)| item).collect(), next_cursor }
 }
 
 fn job_view(db: &Connection, row: &Row<'_>, gates: &[GateView]) -> rusqlite::Result<JobView> {
@@ -235,13 +193,6 @@ fn job_view(db: &Connection, row: &Row<'_>, gates: &[GateView]) -> rusqlite::Res
         finished_at: finished_at.map(time).transpose()?,
         provider,
     })
-}
-
-fn sessions(scope: Scope) -> Vec<SessionRef> {
-    match scope {
-        Scope::Sessions(sessions) => sessions,
-        Scope::All | Scope::Web | Scope::Mobile => Vec::new(),
-    }
 }
 
 fn alerts_of(db: &Connection, job: i64) -> rusqlite::Result<Vec<AlertId>> {

@@ -3,73 +3,16 @@
 use rusqlite::params;
 
 use super::bind::rebind;
-use super::codec::to_json;
 use super::record;
 use super::tx::Tx;
-use crate::audit::{Actor, AuditEvent, AuditRecord};
-use crate::domain::{Claim, DeadReason, JobId, JobState, Next, Outcome, ProviderName, Settlement};
+use crate::audit::{Actor, AuditRecord};
+use crate::domain::{JobState, Next};
 use crate::store::StoreError;
-
-/// What a settlement writes into the job's row.
-#[derive(Default)]
-struct Change<'a> {
-    state: i64,
-    wake_at: Option<i64>,
-    failed: bool,
-    absent: Option<&'a str>,
-    hold_reason: Option<&'a str>,
-    dead_reason: Option<&'a str>,
-    outcome: Option<&'a str>,
-}
-
-/// The end of an attempt, as text and numbers. It is made before it queues for the thread that writes.
-pub(super) struct End {
-    row: i64,
-    fence: u32,
-    job: JobId,
-    provider: ProviderName,
-    next: Next,
-    proving: bool,
-    answer_unknown: bool,
-    said_yes: bool,
-    account: Option<String>,
-    message: String,
-    proof: Option<String>,
-    detail: String,
-}
-
-impl End {
-    pub(super) fn new(claim: &Claim, settlement: &Settlement) -> Result<Self, StoreError> {
-        Ok(Self {
-            row: claim.row,
-            fence: claim.attempt,
-            job: claim.job,
-            provider: claim.provider.clone(),
-            next: settlement.next,
-            proving: settlement.proving,
-            answer_unknown: settlement.answer_unknown,
-            said_yes: settlement.revocation.is_some(),
-            account: settlement.account.as_ref().map(|account| account.id.clone()),
-            message: settlement.attempt.message.clone(),
-            proof: settlement.proof.as_ref().map(to_json).transpose()?,
-            detail: record::end(settlement)?,
-        })
-    }
-
-    /// Whom the job is about, where this attempt tells.
-    fn account(&self) -> Option<&str> {
-        self.account.as_deref().filter(|_| !self.is_nobody())
-    }
-
-    /// Whether it turned out that there is no such account.
-    fn is_nobody(&self) -> bool {
-        matches!(self.next, Next::Done(Outcome::UnknownAccount) | Next::Dead(DeadReason::UnknownAccount))
-    }
-}
+use crate::store::ending::{Change, End};
 
 /// Ends an attempt, if it is still the latest. An answer to its own call says nothing about an earlier one's.
 pub(super) fn settle(tx: &mut Tx<'_>, end: &End) -> Result<(), StoreError> {
-    let (to, event, change) = change_of(tx, end);
+    let (to, event, change) = end.change(tx.steady);
     // Where the provider said yes, the account is the one that was bound just before the call.
     if !end.said_yes && (end.is_nobody() || end.account.is_some()) {
         name_account(tx, end)?;
@@ -92,38 +35,6 @@ pub(super) fn settle(tx: &mut Tx<'_>, end: &End) -> Result<(), StoreError> {
         tx.wake();
     }
     Ok(())
-}
-
-fn change_of(tx: &Tx<'_>, end: &End) -> (JobState, AuditEvent, Change<'static>) {
-    let change = Change::default();
-    let (state, event, change) = match end.next {
-        Next::Done(outcome) => (JobState::Done, AuditEvent::Done, Change { outcome: Some(outcome.as_str()), ..change }),
-        Next::Dead(reason) => {
-            (JobState::Dead, AuditEvent::Dead, Change { dead_reason: Some(reason.as_str()), ..change })
-        }
-        Next::Held(reason) => {
-            (JobState::Held, AuditEvent::Held, Change { hold_reason: Some(reason.as_str()), ..change })
-        }
-        Next::Retry { due_at, failed } => {
-            let wake_at = Some(due_at.as_microsecond());
-            (JobState::Queued, AuditEvent::RetryScheduled, Change { wake_at, failed, ..change })
-        }
-        Next::LookAgain { due_at, absent } => {
-            let wake_at = Some(due_at.as_microsecond());
-            (JobState::Queued, AuditEvent::LookScheduled, Change { wake_at, absent: Some(absent.as_str()), ..change })
-        }
-        Next::Prove { due_at } => {
-            let event = if end.said_yes { AuditEvent::Revoked } else { AuditEvent::LookScheduled };
-            (JobState::Proving, event, Change { wake_at: Some(due_at.as_microsecond()), ..change })
-        }
-        Next::Release => (JobState::Queued, AuditEvent::Released, Change { wake_at: Some(tx.steady), ..change }),
-        // The gate's own row says the rest; this job is due as soon as it opens.
-        Next::CloseGate(_) => {
-            (JobState::Queued, AuditEvent::RetryScheduled, Change { wake_at: Some(tx.steady), ..change })
-        }
-    };
-    let state = if state == JobState::Queued && end.proving { JobState::Proving } else { state };
-    (state, event, Change { state: state as i64, ..change })
 }
 
 /// A later attempt exists: nothing that this one saw may change anything.

@@ -6,7 +6,6 @@ use jiff::ToSpan;
 use lapin::types::{AMQPValue, FieldArray, FieldTable};
 use serde_json::{Value, json};
 use sever::domain::JobState;
-use sever::store::Operations;
 
 use super::scene::{Scene, config, queue_name};
 use crate::support::broker::{Broker, Outgoing, death, url};

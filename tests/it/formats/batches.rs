@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use sever::audit::Actor;
-use sever::store::{Operations, Receipt, ReceiptStatus};
+use sever::store::{Receipt, ReceiptStatus};
 
 use crate::testapp::{Answer, CONFIG, TestApp};
 

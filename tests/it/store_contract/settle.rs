@@ -118,6 +118,7 @@ async fn a_call_without_an_answer_survives_a_crash(mut bench: Bench) {
     let claim = bench.claim_one("okta").await;
     bench.bind(&claim, "00u1").await;
     bench.reopen();
+    bench.advance(LEASE);
     let claim = bench.claim_one("okta").await;
     assert_eq!((claim.job, claim.attempt, claim.call_open), (job, 2, true));
     let cut_off = Settlement { answer_unknown: true, ..settlement(&claim, Next::Release) };

@@ -1,4 +1,6 @@
 //! What several tests share.
 
 pub(crate) mod broker;
+pub(crate) mod postgres;
+pub(crate) mod postgres_server;
 pub(crate) mod store;

@@ -1,5 +1,6 @@
 //! A store under test: opened through its two traits, on a clock that is moved by hand.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,6 +72,14 @@ macro_rules! contract_tests {
             $(#[tokio::test]
             async fn $name() {
                 let backend = Box::new($crate::support::store::SqliteBackend::new());
+                super::$name($crate::support::store::Bench::new(backend)).await;
+            })+
+        }
+
+        mod postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                let backend = Box::new($crate::support::postgres::PostgresBackend::new());
                 super::$name($crate::support::store::Bench::new(backend)).await;
             })+
         }
@@ -221,10 +230,11 @@ impl Bench {
     }
 }
 
-/// Finds the first row that does not follow from the one before.
+/// Finds the first row that does not follow from the one before of the same writer.
 pub(crate) fn first_break(rows: &[AuditView]) -> Option<i64> {
-    let mut head = [0; 32];
+    let mut heads: HashMap<&str, [u8; 32]> = HashMap::new();
     for row in rows {
+        let head = heads.entry(row.writer.as_str()).or_default();
         let event: AuditEvent = serde_json::from_value(row.event.clone().into()).expect("an event");
         let actor = match row.actor.strip_prefix("operator:") {
             Some(name) => Actor::operator(name),
@@ -232,8 +242,8 @@ pub(crate) fn first_break(rows: &[AuditView]) -> Option<i64> {
         };
         let detail = row.detail.to_string();
         let record = AuditRecord { at: row.at, event, job: row.job, alert: row.alert, actor: &actor, detail: &detail };
-        head = chain(&head, &row.writer, &record);
-        if hex::encode(head) != row.hash || actor.as_str() != row.actor {
+        *head = chain(head, &row.writer, &record);
+        if hex::encode(&head) != row.hash || actor.as_str() != row.actor {
             return Some(row.seq);
         }
     }

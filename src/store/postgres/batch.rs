@@ -1,0 +1,149 @@
+//! What is done in one transaction, kind by kind: those who asked wait for the same commit, so their order is free.
+
+use tokio::sync::oneshot;
+
+use super::admit::Admit;
+use super::bind::Intent;
+use super::claim::Request;
+use super::fault::Fault;
+use super::lane::Parts;
+use super::operate::Act;
+use super::settle::Ended;
+use super::tx::{Locks, Tx};
+use super::{admit, bind, claim, operate, settle, upkeep};
+use crate::audit::Actor;
+use crate::domain::Claim;
+use crate::store::{Admission, Admitted, Bound, Receipt, Retention, StoreError};
+
+/// Something that somebody waits for.
+pub(super) struct Asked<T, R> {
+    pub(super) what: T,
+    pub(super) result: Option<Result<R, StoreError>>,
+    pub(super) reply: oneshot::Sender<Result<R, StoreError>>,
+}
+
+impl<T, R> Asked<T, R> {
+    fn answer(self, failed: Option<&StoreError>) {
+        let skipped = || Err(StoreError::Unavailable("the writer skipped a change".to_owned()));
+        let result = failed.map_or_else(|| self.result.unwrap_or_else(skipped), |error| Err(error.clone()));
+        // Whoever asked may have gone away; the change stands all the same.
+        let _ = self.reply.send(result);
+    }
+
+    /// Keeps what came of it. What ended the transaction ends it for everyone.
+    pub(super) fn keep(&mut self, result: Result<R, Fault>) -> Result<(), Fault> {
+        self.result = Some(match result {
+            Ok(value) => Ok(value),
+            Err(Fault::Said(error)) => Err(error),
+            Err(fault) => return Err(fault),
+        });
+        Ok(())
+    }
+}
+
+/// A kept delivery, and what it says now.
+pub(super) struct Replay {
+    pub(super) delivery: i64,
+    pub(super) admission: Admission,
+    pub(super) actor: Actor,
+}
+
+/// Leases to extend.
+pub(super) struct Renewal {
+    pub(super) claims: Vec<(i64, u32)>,
+    pub(super) lease: std::time::Duration,
+}
+
+/// Declares the kinds of changes, each with what it answers, in the order in which they are applied.
+macro_rules! kinds {
+    ($($field:ident: $variant:ident($what:ty) -> $answer:ty;)+) => {
+        /// A change on its way to a lane.
+        pub(super) enum Change {
+            $($variant(Asked<$what, $answer>),)+
+        }
+
+        /// Changes that share a transaction.
+        #[derive(Default)]
+        pub(super) struct Batch {
+            $($field: Vec<Asked<$what, $answer>>,)+
+        }
+
+        impl Batch {
+            pub(super) fn add(&mut self, change: Change) {
+                match change { $(Change::$variant(asked) => self.$field.push(asked),)+ }
+            }
+
+            pub(super) fn len(&self) -> usize {
+                [$(self.$field.len()),+].iter().sum()
+            }
+
+            /// Each by itself.
+            pub(super) fn split(self) -> Vec<Self> {
+                let mut singles = Vec::new();
+                $(singles.extend(self.$field.into_iter().map(|asked| Self { $field: vec![asked], ..Self::default() }));)+
+                singles
+            }
+
+            /// Tells everyone. `failed`: the commit did not happen, or we do not know.
+            pub(super) fn answer(self, failed: Option<&StoreError>) {
+                $(self.$field.into_iter().for_each(|asked| asked.answer(failed));)+
+            }
+        }
+    };
+}
+
+kinds! {
+    claims: Claim(Request) -> Vec<Claim>;
+    renewals: Renew(Renewal) -> Vec<bool>;
+    settlements: Settle(Ended) -> ();
+    binds: Bind(Intent) -> Bound;
+    admissions: Admit(Admit) -> Admitted;
+    acts: Act((Act, Actor)) -> ();
+    replays: Replay(Replay) -> Receipt;
+    prunings: Prune(Retention) -> u64;
+}
+
+impl Batch {
+    /// What has to be locked first.
+    pub(super) fn locks(&self) -> Locks {
+        let renewed = self.renewals.iter().flat_map(|asked| asked.what.claims.iter().map(|(row, _)| *row));
+        let settled = self.settlements.iter().map(|asked| asked.what.end.row);
+        let bound = self.binds.iter().map(|asked| asked.what.row);
+        let mut accounts: Vec<i64> = self.binds.iter().map(|asked| asked.what.lock).collect();
+        accounts.sort_unstable();
+        accounts.dedup();
+        Locks {
+            accounts,
+            account_ids: self.binds.iter().map(|asked| asked.what.account.clone()).collect(),
+            jobs: renewed.chain(settled).chain(bound).collect(),
+        }
+    }
+
+    pub(super) async fn apply(&mut self, tx: &mut Tx<'_>, parts: &Parts) -> Result<(), Fault> {
+        for asked in &mut self.claims {
+            let result = claim::claim(tx, &asked.what).await;
+            asked.keep(result)?;
+        }
+        for asked in &mut self.renewals {
+            let result = claim::renew(tx, &asked.what).await;
+            asked.keep(result)?;
+        }
+        settle::settle(tx, &mut self.settlements).await?;
+        bind::bind(tx, &mut self.binds).await?;
+        admit::admit(tx, &mut self.admissions, parts.cap).await?;
+        for asked in &mut self.acts {
+            let (act, actor) = &asked.what;
+            let result = operate::act(tx, act, actor).await;
+            asked.keep(result)?;
+        }
+        for asked in &mut self.replays {
+            let result = admit::replay(tx, &asked.what, parts.cap).await;
+            asked.keep(result)?;
+        }
+        for asked in &mut self.prunings {
+            let result = upkeep::prune(tx, &asked.what, &parts.timing).await;
+            asked.keep(result)?;
+        }
+        Ok(())
+    }
+}

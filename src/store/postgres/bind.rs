@@ -1,0 +1,265 @@
+//! The moment before a call: one is in flight for each account, and no two do the same for one alert. Also across
+//! replicas: the account is locked by its name until the commit, and so are its open jobs.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tokio_postgres::Row;
+
+use super::batch::Asked;
+use super::codec::{clean, fence, get, job_id, json, micros, state, to_json, word};
+use super::fault::Fault;
+use super::tx::Tx;
+use crate::audit::{Actor, AuditEvent};
+use crate::domain::{Account, Claim, JobId, JobState, Proof, ProviderName, RevokeRequest};
+use crate::store::merging::{BUSY_RETRY, covers};
+use crate::store::{Bound, StoreError};
+
+/// A job as far as merging looks at it.
+struct Candidate {
+    row: i64,
+    id: JobId,
+    state: JobState,
+    request: RevokeRequest,
+    call_open: bool,
+}
+
+struct Ours {
+    id: JobId,
+    provider: ProviderName,
+    request: RevokeRequest,
+    dry_run: bool,
+    insisted: bool,
+}
+
+/// A call that is about to be made.
+pub(super) struct Intent {
+    pub(super) row: i64,
+    fence: i32,
+    pub(super) account: String,
+    /// What the account is locked by.
+    pub(super) lock: i64,
+    proof: Option<String>,
+}
+
+impl Intent {
+    pub(super) fn new(claim: &Claim, account: &Account, proof: Option<&Proof>) -> Result<Self, StoreError> {
+        let id = clean(&account.id).into_owned();
+        let proof = proof.map(to_json).transpose()?;
+        Ok(Self { row: claim.row, fence: fence(claim.attempt), lock: lock(&claim.provider, &id), account: id, proof })
+    }
+}
+
+/// Two accounts with the same digest would merely wait for each other's commit.
+fn lock(provider: &ProviderName, account: &str) -> i64 {
+    let digest = Sha256::new().chain_update(provider.as_str()).chain_update([0]).chain_update(account).finalize();
+    let mut key = [0; 8];
+    key.copy_from_slice(&digest[..8]);
+    i64::from_be_bytes(key)
+}
+
+/// Records accounts just before the calls, unless another job does the same for them.
+pub(super) async fn bind(tx: &mut Tx<'_>, batch: &mut [Asked<Intent, Bound>]) -> Result<(), Fault> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    // Mostly this is all there is to it: nobody else acts on the account, and the job has meant no other before.
+    let alone = alone(tx, batch).await?;
+    let simple: Vec<&Intent> = batch.iter().map(|asked| &asked.what).filter(|it| alone.contains(&it.row)).collect();
+    let opened = open_calls(tx, &simple).await?;
+    for asked in batch {
+        if opened.contains(&asked.what.row) {
+            asked.result = Some(Ok(Bound::Proceed));
+        } else {
+            let result = bind_beside_others(tx, &asked.what).await;
+            asked.keep(result)?;
+        }
+    }
+    Ok(())
+}
+
+/// The jobs whose account no other job has, stored or in this batch.
+async fn alone(tx: &Tx<'_>, batch: &[Asked<Intent, Bound>]) -> Result<HashSet<i64>, Fault> {
+    let rows: Vec<i64> = batch.iter().map(|asked| asked.what.row).collect();
+    let accounts: Vec<&str> = batch.iter().map(|asked| asked.what.account.as_str()).collect();
+    let sql = "SELECT b.seq FROM unnest($1::bigint[], $2::text[]) AS b (seq, account)
+         WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.account_id = b.account AND jobs.seq <> b.seq)";
+    let mut named: HashMap<&str, usize> = HashMap::new();
+    accounts.iter().for_each(|account| *named.entry(account).or_default() += 1);
+    let alone = tx.query(sql, &[&rows, &accounts]).await?;
+    let alone = alone.iter().map(|row| get(row, "seq")).collect::<Result<HashSet<i64>, _>>()?;
+    let shared = batch.iter().filter(|asked| named.get(asked.what.account.as_str()) != Some(&1));
+    let shared: HashSet<i64> = shared.map(|asked| asked.what.row).collect();
+    Ok(alone.difference(&shared).copied().collect())
+}
+
+/// Those whose lease is over, or that were bound to another account, are left out.
+async fn open_calls(tx: &Tx<'_>, intents: &[&Intent]) -> Result<HashSet<i64>, Fault> {
+    if intents.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let rows: Vec<i64> = intents.iter().map(|intent| intent.row).collect();
+    let fences: Vec<i32> = intents.iter().map(|intent| intent.fence).collect();
+    let accounts: Vec<&str> = intents.iter().map(|intent| intent.account.as_str()).collect();
+    let proofs: Vec<Option<&str>> = intents.iter().map(|intent| intent.proof.as_deref()).collect();
+    // Whoever was found has not been missing twice in a row. The time is compared so that no index serves it: by it alone
+    // everything that waits would be found.
+    let sql = "UPDATE jobs SET account_id = b.account, repeated = jobs.repeated + (jobs.call_open > 0)::integer,
+         call_open = b.fence, proof = coalesce(b.proof, jobs.proof),
+         absence = CASE jobs.absence WHEN 'account' THEN NULL ELSE jobs.absence END
+         FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[]) AS b (seq, fence, account, proof)
+         WHERE jobs.seq = b.seq AND jobs.attempts = b.fence AND jobs.state = 1 AND coalesce(jobs.wake_at, 0) > $5
+         AND coalesce(jobs.account_id, b.account) = b.account RETURNING jobs.seq";
+    let opened = tx.query(sql, &[&rows, &fences, &accounts, &proofs, &tx.steady]).await?;
+    opened.iter().map(|row| get(row, "seq")).collect()
+}
+
+async fn bind_beside_others(tx: &mut Tx<'_>, intent: &Intent) -> Result<Bound, Fault> {
+    let ours = ours(tx, intent).await?;
+    if !ours.insisted {
+        let done = done_for_our_alerts(tx, intent, &ours).await?;
+        if let Some(other) = done.iter().find(|other| covers(&other.request, &ours.request)) {
+            return merge(tx, intent, &ours, other).await;
+        }
+    }
+    for other in open_for(tx, intent, &ours).await? {
+        if other.state == JobState::Queued {
+            widen(tx, intent.row, &ours, &other).await?;
+            return merge(tx, intent, &ours, &other).await;
+        }
+        let same_alert = !ours.insisted && shares_alert(tx, intent.row, other.row).await?;
+        if same_alert && covers(&other.request, &ours.request) {
+            return merge(tx, intent, &ours, &other).await;
+        }
+        if other.state == JobState::Leased && other.call_open {
+            return postpone(tx, intent.row, &ours).await;
+        }
+    }
+    rebind(tx, intent.row, Some(&intent.account)).await?;
+    // It may have meant another account until now.
+    tx.execute("UPDATE jobs SET account_id = NULL WHERE seq = $1", &[&intent.row]).await?;
+    // Its row is locked and was ours a moment ago.
+    if open_calls(tx, &[intent]).await?.is_empty() { Err(StoreError::LeaseLost.into()) } else { Ok(Bound::Proceed) }
+}
+
+/// A lease that is over may be another's at any moment: no call is begun under it.
+async fn ours(tx: &Tx<'_>, intent: &Intent) -> Result<Ours, Fault> {
+    let sql = "SELECT id, provider, request, dry_run, insisted FROM jobs
+         WHERE seq = $1 AND attempts = $2 AND state = 1 AND wake_at > $3";
+    let row = tx.one(sql, &[&intent.row, &intent.fence, &tx.steady]).await?.ok_or(StoreError::LeaseLost)?;
+    Ok(Ours {
+        id: job_id(&row, "id")?,
+        provider: word(&row, "provider")?,
+        request: json(&row, "request")?,
+        dry_run: get(&row, "dry_run")?,
+        insisted: get(&row, "insisted")?,
+    })
+}
+
+/// Jobs that ended well for this account and one of our alerts. One that sent nothing, or found nobody, ended nothing.
+async fn done_for_our_alerts(tx: &Tx<'_>, intent: &Intent, ours: &Ours) -> Result<Vec<Candidate>, Fault> {
+    let sql = "SELECT seq, id, state, request, call_open > 0 AS call_open FROM jobs WHERE account_id = $1 AND state = 4
+         AND provider = $2 AND dry_run = $3 AND seq <> $4 AND outcome NOT IN ('dry_run', 'unknown_account')
+         AND EXISTS (SELECT 1 FROM alert_jobs a JOIN alert_jobs b ON a.alert = b.alert
+                     WHERE a.job = $4 AND b.job = jobs.seq)
+         ORDER BY seq DESC FOR UPDATE OF jobs";
+    candidates(tx, sql, intent, ours).await
+}
+
+/// Jobs for this account that are still to end. Their rows are locked already.
+async fn open_for(tx: &Tx<'_>, intent: &Intent, ours: &Ours) -> Result<Vec<Candidate>, Fault> {
+    let sql = "SELECT seq, id, state, request, call_open > 0 AS call_open FROM jobs WHERE account_id = $1
+         AND state IN (0, 1, 2, 3) AND provider = $2 AND dry_run = $3 AND seq <> $4 ORDER BY seq DESC FOR UPDATE";
+    candidates(tx, sql, intent, ours).await
+}
+
+async fn candidates(tx: &Tx<'_>, sql: &str, intent: &Intent, ours: &Ours) -> Result<Vec<Candidate>, Fault> {
+    let read = |row: &Row| {
+        Ok(Candidate {
+            row: get(row, "seq")?,
+            id: job_id(row, "id")?,
+            state: state(row, "state")?,
+            request: json(row, "request")?,
+            call_open: get(row, "call_open")?,
+        })
+    };
+    let rows = tx.query(sql, &[&intent.account, &ours.provider.as_str(), &ours.dry_run, &intent.row]).await?;
+    rows.iter().map(read).collect()
+}
+
+async fn shares_alert(tx: &Tx<'_>, one: i64, other: i64) -> Result<bool, Fault> {
+    let sql =
+        "SELECT 1 FROM alert_jobs a JOIN alert_jobs b ON a.alert = b.alert WHERE a.job = $1 AND b.job = $2 LIMIT 1";
+    Ok(tx.one(sql, &[&one, &other]).await?.is_some())
+}
+
+/// The other one is still to make its call: it takes over our alerts and does what both ask, now, with the looks and
+/// the time that the younger of the two has left. Sessions that began since an earlier call of its are to end as well.
+async fn widen(tx: &mut Tx<'_>, row: i64, ours: &Ours, other: &Candidate) -> Result<(), Fault> {
+    let request = other.request.clone().union(ours.request.clone());
+    let sql = "UPDATE jobs SET request = $2, wake_at = least(jobs.wake_at, $3), severity = greatest(jobs.severity, o.severity),
+         lane = greatest(jobs.severity, o.severity), proof = NULL, absence = NULL,
+         created_at = greatest(jobs.created_at, o.created_at),
+         held_total = CASE WHEN o.created_at > jobs.created_at THEN o.held_total ELSE jobs.held_total END,
+         insisted = jobs.insisted OR o.insisted FROM jobs AS o WHERE o.seq = $4 AND jobs.seq = $1";
+    tx.execute(sql, &[&other.row, &to_json(&request)?, &tx.steady, &row]).await?;
+    let detail = json!({"job": ours.id}).to_string();
+    tx.record(AuditEvent::Absorbed, Some(other.id), None, &Actor::system(), detail).await
+}
+
+async fn merge(tx: &mut Tx<'_>, intent: &Intent, ours: &Ours, other: &Candidate) -> Result<Bound, Fault> {
+    if other.state == JobState::Queued {
+        let sql = "UPDATE alert_jobs SET job = $2 WHERE job = $1";
+        tx.execute(sql, &[&intent.row, &other.row]).await?;
+    }
+    let sql = "UPDATE jobs SET state = 6, wake_at = NULL, account_id = $2, merged_into = $3, finished_at = $4,
+         note = 'another job does this for the same account' WHERE seq = $1";
+    tx.execute(sql, &[&intent.row, &intent.account, &other.id.0, &tx.moment.wall]).await?;
+    tx.count(&ours.provider, Some(JobState::Leased), Some(JobState::Cancelled));
+    let detail = json!({"merged_into": other.id, "account_id": intent.account}).to_string();
+    tx.record(AuditEvent::Cancelled, Some(ours.id), None, &Actor::system(), detail).await?;
+    tx.wake();
+    Ok(Bound::Merged(other.id))
+}
+
+/// Comes before every change of a job's account. Where it was to act on an account for others as well, and now it means
+/// somebody else or nobody, those others act for themselves.
+pub(super) async fn rebind(tx: &mut Tx<'_>, row: i64, account: Option<&str>) -> Result<(), Fault> {
+    let Some(found) = tx.one("SELECT id, account_id FROM jobs WHERE seq = $1", &[&row]).await? else { return Ok(()) };
+    let before: Option<String> = get(&found, "account_id")?;
+    match before {
+        Some(before) if Some(before.as_str()) != account.map(clean).as_deref() => {
+            revive_merged(tx, row, job_id(&found, "id")?, &before).await
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+async fn revive_merged(tx: &mut Tx<'_>, row: i64, into: JobId, account: &str) -> Result<(), Fault> {
+    let sql = "UPDATE jobs SET state = 0, wake_at = $3, created_at = $3, held_total = 0, absence = NULL, proof = NULL,
+         proving = false, lane = severity, merged_into = NULL, finished_at = NULL, note = NULL
+         WHERE account_id = $1 AND state = 6 AND merged_into = $2 RETURNING seq, id, provider";
+    for revived in tx.query(sql, &[&account, &into.0, &tx.steady]).await? {
+        let other: i64 = get(&revived, "seq")?;
+        // Its alert is its own again, unless both came of one.
+        let sql = "UPDATE alert_jobs SET job = $2
+             WHERE job = $1 AND alert = (SELECT a.seq FROM alerts a JOIN jobs j ON j.alert_id = a.id WHERE j.seq = $2)
+             AND alert <> (SELECT a.seq FROM alerts a JOIN jobs j ON j.alert_id = a.id WHERE j.seq = $1)";
+        tx.execute(sql, &[&row, &other]).await?;
+        tx.count(&word(&revived, "provider")?, Some(JobState::Cancelled), Some(JobState::Queued));
+        let detail = r#"{"reason":"the job it was merged into is about another account"}"#.to_owned();
+        tx.record(AuditEvent::Requeued, Some(job_id(&revived, "id")?), None, &Actor::system(), detail).await?;
+        tx.wake();
+    }
+    Ok(())
+}
+
+async fn postpone(tx: &mut Tx<'_>, row: i64, ours: &Ours) -> Result<Bound, Fault> {
+    let sql = "UPDATE jobs SET state = 0, lane = severity, wake_at = $2 WHERE seq = $1";
+    tx.execute(sql, &[&row, &tx.steady.saturating_add(micros(BUSY_RETRY))]).await?;
+    tx.count(&ours.provider, Some(JobState::Leased), Some(JobState::Queued));
+    let detail = r#"{"reason":"account busy"}"#.to_owned();
+    tx.record(AuditEvent::Released, Some(ours.id), None, &Actor::system(), detail).await?;
+    Ok(Bound::Busy)
+}

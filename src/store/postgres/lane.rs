@@ -1,0 +1,172 @@
+//! A lane: one task that writes. It takes whatever has queued while the last commit ran, applies it in one transaction,
+//! and answers everyone after its commit.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{Object, Pool};
+use futures_util::FutureExt;
+use tokio::sync::{mpsc, oneshot};
+
+use super::batch::{Asked, Batch, Change};
+use super::fault::{Fault, no_connection};
+use super::hints::Hints;
+use super::time::Timing;
+use super::tx::{Chain, Committed, Tx};
+use crate::store::{QuarantineCap, StoreError};
+use crate::telemetry::Metrics;
+
+/// Changes in one transaction. More would make the first of them wait too long for the last, and other replicas for its
+/// locks.
+const LARGEST_BATCH: usize = 256;
+
+/// Changes that may wait; beyond it senders are told to come back.
+const QUEUE: usize = 10_000;
+
+/// How long one transaction may take, from its first word to its commit.
+const COMMIT_WITHIN: Duration = Duration::from_secs(8);
+
+/// How long whoever asked waits at most. What was asked may still be done later: the answer is that we do not know.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+
+/// How often a transaction that clashed with another replica's is run.
+const TRIES: u32 = 5;
+
+/// Hands changes to the task.
+pub(super) struct Lane(mpsc::Sender<Change>);
+
+/// What the task works with.
+pub(super) struct Parts {
+    pub(super) pool: Pool,
+    pub(super) timing: Timing,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) hints: Arc<Hints>,
+    pub(super) cap: QuarantineCap,
+}
+
+impl Lane {
+    /// The task ends once the store is gone and everything that queued is answered.
+    #[expect(clippy::disallowed_methods, reason = "must outlive the drain, in which attempts are still settled")]
+    pub(super) fn start(parts: Parts) -> Self {
+        let (queue, changes) = mpsc::channel(QUEUE);
+        tokio::spawn(Writer { parts, chain: Chain::begin() }.run(changes));
+        Self(queue)
+    }
+
+    pub(super) async fn ask<T, R>(&self, what: T, change: fn(Asked<T, R>) -> Change) -> Result<R, StoreError> {
+        let unavailable = |text: &str| StoreError::Unavailable(text.to_owned());
+        let (reply, answer) = oneshot::channel();
+        let asked = change(Asked { what, result: None, reply });
+        self.0.try_send(asked).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => unavailable("too many changes are waiting"),
+            mpsc::error::TrySendError::Closed(_) => unavailable("closed"),
+        })?;
+        match tokio::time::timeout(ANSWER_WITHIN, answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(unavailable("closed")),
+            Err(_) => Err(unavailable("PostgreSQL did not answer in time")),
+        }
+    }
+}
+
+struct Writer {
+    parts: Parts,
+    chain: Chain,
+}
+
+impl Writer {
+    async fn run(mut self, mut changes: mpsc::Receiver<Change>) {
+        while let Some(first) = changes.recv().await {
+            let mut batch = Batch::default();
+            batch.add(first);
+            while batch.len() < LARGEST_BATCH
+                && let Ok(next) = changes.try_recv()
+            {
+                batch.add(next);
+            }
+            self.commit(batch).await;
+        }
+    }
+
+    async fn commit(&mut self, mut batch: Batch) {
+        match self.try_commit(&mut batch).await {
+            Err(fault) if batch.len() > 1 && fault.is_about_data() => {
+                tracing::warn!(error = %StoreError::from(fault), "a change could not be written; its batch is taken apart");
+                self.commit_singly(batch).await;
+            }
+            ended => {
+                let failed = ended.err().map(|fault| told(fault, batch.len()));
+                batch.answer(failed.as_ref());
+            }
+        }
+    }
+
+    /// One that cannot be written must not keep its neighbours from being. Where the server is gone, it is for all.
+    async fn commit_singly(&mut self, batch: Batch) {
+        let mut gone = None;
+        for mut single in batch.split() {
+            if gone.is_none()
+                && let Err(fault) = self.try_commit(&mut single).await
+            {
+                let is_its_own = fault.is_about_data();
+                let error = told(fault, 1);
+                if is_its_own {
+                    single.answer(Some(&error));
+                    continue;
+                }
+                gone = Some(error);
+            }
+            single.answer(gone.as_ref());
+        }
+    }
+
+    async fn try_commit(&mut self, batch: &mut Batch) -> Result<(), Fault> {
+        let started = self.parts.timing.clock.steady();
+        let mut tries = 1;
+        let committed = loop {
+            match self.attempt(batch).await {
+                Err(fault) if fault.is_clash() && tries < TRIES => tries += 1,
+                ended => break ended?,
+            }
+        };
+        let took = Duration::try_from(self.parts.timing.clock.steady() - started).unwrap_or_default();
+        self.parts.metrics.commit(took, batch.len());
+        self.chain = committed.chain;
+        if committed.wake {
+            self.parts.hints.tell();
+        }
+        Ok(())
+    }
+
+    /// A connection on which anything went wrong is closed: what it had begun is undone with it. Whether its commit was
+    /// still made is not known then, so the record goes on under a new name.
+    async fn attempt(&mut self, batch: &mut Batch) -> Result<Committed, Fault> {
+        let unavailable = |text: String| Fault::Said(StoreError::Unavailable(text));
+        let db = self.parts.pool.get().await.map_err(|error| unavailable(no_connection(&error)))?;
+        // A change that panics would otherwise take the lane with it, and every later alert would be refused.
+        let work = AssertUnwindSafe(self.transact(&db, batch)).catch_unwind();
+        let ended = match tokio::time::timeout(COMMIT_WITHIN, work).await {
+            Ok(Ok(ended)) => ended,
+            Ok(Err(_)) => Err(unavailable("a change made no sense to this sever; the log has more".to_owned())),
+            Err(_) => Err(unavailable("PostgreSQL did not answer in time".to_owned())),
+        };
+        if ended.is_err() {
+            drop(Object::take(db));
+            self.chain = Chain::begin();
+        }
+        ended
+    }
+
+    async fn transact(&self, db: &Object, batch: &mut Batch) -> Result<Committed, Fault> {
+        let mut tx = Tx::begin(db, self.chain.clone(), &self.parts.timing, &batch.locks()).await?;
+        batch.apply(&mut tx, &self.parts).await?;
+        tx.finish().await
+    }
+}
+
+fn told(fault: Fault, changes: usize) -> StoreError {
+    let error = StoreError::from(fault);
+    tracing::error!(error = %error, changes, "a commit failed; nothing of it was acknowledged");
+    error
+}

@@ -1,0 +1,342 @@
+//! One transaction: what every change in it shares.
+//!
+//! Locks are taken in one order by every replica, so that none waits for another in a circle: the record's (shared), the
+//! accounts that calls are about to be made for, rows of jobs by number, guards of deliveries by key, alerts by guard.
+//! What an operator does, rarely, may come out of turn; a circle that closes so is broken by the server and run again.
+
+use std::collections::{HashMap, VecDeque};
+
+use deadpool_postgres::ClientWrapper;
+use jiff::Timestamp;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, Statement};
+use uuid::Uuid;
+
+use super::codec::{clean, get, time};
+use super::fault::Fault;
+use super::time::{Moment, NOW, Timing};
+use crate::audit::{Actor, AuditEvent, AuditRecord, chain};
+use crate::domain::{AlertId, JobId, JobState, ProviderName};
+
+/// Held, shared, by whoever adds to the record. Whoever reads it waits once until nobody does, see `read::audit`.
+pub(super) const RECORD_LOCK: i64 = 0x7365_7665_7200_0002;
+
+/// How many numbers of rows of the record one step of its sequence is worth; the schema says the same.
+const BLOCK: i64 = 1024;
+
+type Parameters<'p> = &'p [&'p (dyn ToSql + Sync)];
+
+/// The end of a writer's audit chain.
+#[derive(Debug, Clone)]
+pub(super) struct Chain {
+    writer: String,
+    n: i64,
+    hash: [u8; 32],
+}
+
+impl Chain {
+    /// A new one, under a new name: how far an earlier one got may not be known.
+    pub(super) fn begin() -> Self {
+        Self { writer: Uuid::now_v7().to_string(), n: 0, hash: [0; 32] }
+    }
+}
+
+/// What a transaction locks before it changes anything.
+#[derive(Default)]
+pub(super) struct Locks {
+    /// Digests of accounts.
+    pub(super) accounts: Vec<i64>,
+    /// The accounts themselves: their open jobs are locked.
+    pub(super) account_ids: Vec<String>,
+    /// Rows of jobs.
+    pub(super) jobs: Vec<i64>,
+}
+
+/// A job as it was when its row was locked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Locked {
+    pub(super) attempts: i32,
+    pub(super) state: i16,
+    pub(super) record: Option<i64>,
+}
+
+struct Entry {
+    seq: i64,
+    n: i64,
+    at: i64,
+    event: AuditEvent,
+    job: Option<Uuid>,
+    alert: Option<Uuid>,
+    actor: Actor,
+    detail: String,
+    hash: [u8; 32],
+    earlier: Option<i64>,
+}
+
+/// A transaction in progress.
+pub(super) struct Tx<'a> {
+    pub(super) db: &'a ClientWrapper,
+    chain: Chain,
+    /// The wall clock once the locks were there.
+    pub(super) now: Timestamp,
+    /// The steady clock then, in microseconds.
+    pub(super) steady: i64,
+    pub(super) moment: Moment,
+    pub(super) locked: HashMap<i64, Locked>,
+    places: VecDeque<i64>,
+    entries: Vec<Entry>,
+    counts: Vec<(ProviderName, JobState, i64)>,
+    wake: bool,
+}
+
+/// What a transaction leaves behind.
+pub(super) struct Committed {
+    pub(super) chain: Chain,
+    pub(super) wake: bool,
+}
+
+impl<'a> Tx<'a> {
+    /// Begins, locks and reads the time, in one flight.
+    pub(super) async fn begin(
+        db: &'a ClientWrapper,
+        chain: Chain,
+        timing: &Timing,
+        locks: &Locks,
+    ) -> Result<Self, Fault> {
+        let record = db.prepare_cached("SELECT pg_advisory_xact_lock_shared($1)").await?;
+        let accounts = db.prepare_cached("SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key").await?;
+        let rows = db
+            .prepare_cached(
+                "SELECT seq, attempts, state, record FROM jobs
+                 WHERE seq = ANY($1) OR (account_id = ANY($2) AND state IN (0, 1, 2, 3)) ORDER BY seq FOR UPDATE",
+            )
+            .await?;
+        let now = db.prepare_cached(NOW).await?;
+        let (wall, steady) = timing.given();
+        let shared: Parameters<'_> = &[&RECORD_LOCK];
+        let by_account: Parameters<'_> = &[&locks.accounts];
+        let by_row: Parameters<'_> = &[&locks.jobs, &locks.account_ids];
+        let given: Parameters<'_> = &[&wall, &steady];
+        // What is sent in one flight is carried out in this order, each with what the one before it saw to.
+        let (_, _, _, found, moment) = tokio::try_join!(
+            biased;
+            db.batch_execute("BEGIN"),
+            db.query(&record, shared),
+            query_unless(locks.accounts.is_empty(), db, &accounts, by_account),
+            query_unless(locks.jobs.is_empty() && locks.account_ids.is_empty(), db, &rows, by_row),
+            db.query_one(&now, given),
+        )?;
+        let moment =
+            Moment { wall: get(&moment, "wall")?, steady: get(&moment, "steady")?, local: timing.clock.steady() };
+        let locked = |row: &Row| {
+            let job =
+                Locked { attempts: get(row, "attempts")?, state: get(row, "state")?, record: get(row, "record")? };
+            Ok::<_, Fault>((get(row, "seq")?, job))
+        };
+        Ok(Self {
+            db,
+            chain,
+            now: time(moment.wall)?,
+            steady: moment.steady,
+            moment,
+            locked: found.iter().map(locked).collect::<Result<_, _>>()?,
+            places: VecDeque::new(),
+            entries: Vec::new(),
+            counts: Vec::new(),
+            wake: false,
+        })
+    }
+
+    pub(super) async fn query(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, Fault> {
+        query(self.db, sql, parameters).await
+    }
+
+    pub(super) async fn one(&self, sql: &str, parameters: Parameters<'_>) -> Result<Option<Row>, Fault> {
+        Ok(self.query(sql, parameters).await?.into_iter().next())
+    }
+
+    /// How many rows it changed.
+    pub(super) async fn execute(&self, sql: &str, parameters: Parameters<'_>) -> Result<u64, Fault> {
+        let statement = self.db.prepare_cached(sql).await?;
+        Ok(self.db.execute(&statement, parameters).await?)
+    }
+
+    /// Tells the workers, after the commit, that something may be due.
+    pub(super) fn wake(&mut self) {
+        self.wake = true;
+    }
+
+    /// A job came into being, or changed its state.
+    pub(super) fn count(&mut self, provider: &ProviderName, from: Option<JobState>, to: Option<JobState>) {
+        for (state, by) in [(from, -1), (to, 1)] {
+            if let Some(state) = state {
+                self.counts.push((provider.clone(), state, by));
+            }
+        }
+    }
+
+    /// Adds a row to the audit record.
+    pub(super) async fn record(
+        &mut self,
+        event: AuditEvent,
+        job: Option<JobId>,
+        alert: Option<AlertId>,
+        actor: &Actor,
+        detail: String,
+    ) -> Result<(), Fault> {
+        let seq = self.place().await?;
+        self.append((event, job, alert, actor), detail, seq, None);
+        Ok(())
+    }
+
+    /// The place of a row that is about to be added: whatever refers to it can be written first.
+    pub(super) async fn place(&mut self) -> Result<i64, Fault> {
+        if self.places.is_empty() {
+            self.reserve(1).await?;
+        }
+        Ok(self.places.pop_front().unwrap_or_default())
+    }
+
+    /// Gets places for so many rows at once.
+    pub(super) async fn reserve(&mut self, rows: usize) -> Result<(), Fault> {
+        let rows = i64::try_from(rows.saturating_sub(self.places.len())).unwrap_or(i64::MAX);
+        let blocks = (rows + BLOCK - 1) / BLOCK;
+        if blocks > 0 {
+            let sql = "SELECT nextval('audit_seq') AS first FROM generate_series(1, $1::bigint)";
+            for row in self.query(sql, &[&blocks]).await? {
+                let first: i64 = get(&row, "first")?;
+                self.places.extend(first..first + BLOCK);
+            }
+        }
+        Ok(())
+    }
+
+    /// `earlier`: the row that tells the job's attempt before.
+    pub(super) fn append(
+        &mut self,
+        (event, job, alert, actor): (AuditEvent, Option<JobId>, Option<AlertId>, &Actor),
+        detail: String,
+        seq: i64,
+        earlier: Option<i64>,
+    ) {
+        let record = AuditRecord { at: self.now, event, job, alert, actor, detail: &detail };
+        self.chain.hash = chain(&self.chain.hash, &self.chain.writer, &record);
+        self.chain.n += 1;
+        self.entries.push(Entry {
+            seq,
+            n: self.chain.n,
+            at: self.moment.wall,
+            event,
+            job: job.map(|id| id.0),
+            alert: alert.map(|id| id.0),
+            actor: actor.clone(),
+            detail,
+            hash: self.chain.hash,
+            earlier,
+        });
+    }
+
+    /// Writes what was gathered and commits, in one flight.
+    pub(super) async fn finish(self) -> Result<Committed, Fault> {
+        let entries = self.db.prepare_cached(ENTRIES).await?;
+        let counts = self.db.prepare_cached(COUNTS).await?;
+        let columns = Columns::of(&self.entries);
+        let (providers, states, sums) = sums(&self.counts);
+        let writer = &self.chain.writer;
+        let told = columns.parameters(writer);
+        let counted: Parameters<'_> = &[writer, &providers, &states, &sums];
+        tokio::try_join!(
+            biased;
+            query_unless(self.entries.is_empty(), self.db, &entries, &told),
+            query_unless(sums.is_empty(), self.db, &counts, counted),
+            self.db.batch_execute("COMMIT"),
+        )?;
+        Ok(Committed { chain: self.chain, wake: self.wake })
+    }
+}
+
+const ENTRIES: &str = "INSERT INTO audit (writer, seq, n, at, event, job, alert, actor, detail, hash, earlier)
+     SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::uuid[], $7::uuid[], $8::text[],
+     $9::text[], $10::bytea[], $11::bigint[])";
+
+const COUNTS: &str = "INSERT INTO job_counts (writer, provider, state, jobs)
+     SELECT $1, * FROM unnest($2::text[], $3::smallint[], $4::bigint[])
+     ON CONFLICT (writer, provider, state) DO UPDATE SET jobs = job_counts.jobs + excluded.jobs";
+
+/// Rows of the record, column by column.
+struct Columns<'e> {
+    seq: Vec<i64>,
+    n: Vec<i64>,
+    at: Vec<i64>,
+    event: Vec<&'static str>,
+    job: Vec<Option<Uuid>>,
+    alert: Vec<Option<Uuid>>,
+    actor: Vec<std::borrow::Cow<'e, str>>,
+    detail: Vec<&'e str>,
+    hash: Vec<&'e [u8]>,
+    earlier: Vec<Option<i64>>,
+}
+
+impl<'e> Columns<'e> {
+    fn of(entries: &'e [Entry]) -> Self {
+        Self {
+            seq: entries.iter().map(|entry| entry.seq).collect(),
+            n: entries.iter().map(|entry| entry.n).collect(),
+            at: entries.iter().map(|entry| entry.at).collect(),
+            event: entries.iter().map(|entry| entry.event.as_str()).collect(),
+            job: entries.iter().map(|entry| entry.job).collect(),
+            alert: entries.iter().map(|entry| entry.alert).collect(),
+            actor: entries.iter().map(|entry| clean(entry.actor.as_str())).collect(),
+            detail: entries.iter().map(|entry| entry.detail.as_str()).collect(),
+            hash: entries.iter().map(|entry| &entry.hash[..]).collect(),
+            earlier: entries.iter().map(|entry| entry.earlier).collect(),
+        }
+    }
+
+    fn parameters<'p>(&'p self, writer: &'p String) -> [&'p (dyn ToSql + Sync); 11] {
+        [
+            writer,
+            &self.seq,
+            &self.n,
+            &self.at,
+            &self.event,
+            &self.job,
+            &self.alert,
+            &self.actor,
+            &self.detail,
+            &self.hash,
+            &self.earlier,
+        ]
+    }
+}
+
+/// By provider and state, without what evens out.
+fn sums(counts: &[(ProviderName, JobState, i64)]) -> (Vec<&str>, Vec<i16>, Vec<i64>) {
+    let mut sums: HashMap<(&str, JobState), i64> = HashMap::new();
+    for (provider, state, by) in counts {
+        *sums.entry((provider.as_str(), *state)).or_default() += by;
+    }
+    let changed = sums.into_iter().filter(|(_, by)| *by != 0);
+    let (mut providers, mut states, mut by) = (Vec::new(), Vec::new(), Vec::new());
+    for ((provider, state), sum) in changed {
+        providers.push(provider);
+        states.push(state as i16);
+        by.push(sum);
+    }
+    (providers, states, by)
+}
+
+/// Prepared once for each connection.
+pub(super) async fn query(db: &ClientWrapper, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, Fault> {
+    let statement = db.prepare_cached(sql).await?;
+    Ok(db.query(&statement, parameters).await?)
+}
+
+async fn query_unless(
+    idle: bool,
+    db: &ClientWrapper,
+    statement: &Statement,
+    parameters: Parameters<'_>,
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    if idle { Ok(Vec::new()) } else { db.query(statement, parameters).await }
+}

@@ -1,0 +1,140 @@
+//! Retention: what is old goes, a bounded number of rows at a time. Rows that somebody else is busy with are left to the
+//! next time.
+
+use serde_json::json;
+use tokio_postgres::Row;
+
+use super::admit::release_quarantine;
+use super::codec::{get, micros, state, word};
+use super::fault::Fault;
+use super::time::Timing;
+use super::tx::Tx;
+use crate::audit::{Actor, AuditEvent};
+use crate::store::Retention;
+
+/// Rows per kind and transaction: senders wait behind it.
+const BATCH: i64 = 500;
+
+/// Removes one batch of each kind; how many rows went. Zero: nothing old is left.
+pub(super) async fn prune(tx: &mut Tx<'_>, retention: &Retention, timing: &Timing) -> Result<u64, Fault> {
+    // The earlier of the two clocks: a wall clock that jumped ahead must not throw away what is still of use.
+    let now = tx.moment.wall.min(tx.steady);
+    let before = |age| now.saturating_sub(micros(age));
+    let margin = i64::try_from(timing.guard_margin().as_micros()).unwrap_or(i64::MAX);
+    let guards = prune_guards(tx, now.saturating_sub(margin)).await?;
+    let ignored = prune_ignored(tx, before(retention.ignored)).await?;
+    let quarantined = prune_quarantine(tx, before(retention.quarantine)).await?;
+    let jobs = prune_jobs(tx, before(retention.jobs)).await?;
+    let accepted = prune_accepted(tx, before(retention.jobs)).await?;
+    let gates = prune_gates(tx, tx.steady.saturating_sub(micros(retention.jobs))).await?;
+    fold_counts(tx).await?;
+    if ignored + quarantined + jobs + accepted > 0 {
+        let detail = json!({"ignored": ignored, "quarantined": quarantined, "jobs": jobs, "accepted": accepted});
+        tx.record(AuditEvent::Pruned, None, None, &Actor::system(), detail.to_string()).await?;
+    }
+    Ok(guards + ignored + quarantined + jobs + accepted + gates)
+}
+
+/// A repeat of these could not pass verification any more.
+async fn prune_guards(tx: &Tx<'_>, before: i64) -> Result<u64, Fault> {
+    let sql = "DELETE FROM delivery_guards WHERE key IN (SELECT key FROM delivery_guards WHERE expires_at < $1
+         ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
+    tx.execute(sql, &[&before, &BATCH]).await
+}
+
+/// Spans of long ago: a job that is older still and open has been held by a person's delay, which is counted with it.
+async fn prune_gates(tx: &Tx<'_>, before: i64) -> Result<u64, Fault> {
+    let sql = "DELETE FROM gates WHERE seq IN (SELECT seq FROM gates WHERE opened_at < $1 ORDER BY opened_at LIMIT $2
+         FOR UPDATE SKIP LOCKED)";
+    tx.execute(sql, &[&before, &BATCH]).await
+}
+
+async fn prune_ignored(tx: &Tx<'_>, before: i64) -> Result<u64, Fault> {
+    let sql = "SELECT seq, alerts FROM deliveries WHERE status = 1 AND received_at < $1 ORDER BY received_at LIMIT $2
+         FOR UPDATE SKIP LOCKED";
+    let rows = tx.query(sql, &[&before, &BATCH]).await?;
+    drop_deliveries(tx, &rows).await
+}
+
+async fn prune_quarantine(tx: &Tx<'_>, before: i64) -> Result<u64, Fault> {
+    let sql = "SELECT seq, alerts, source, length(body) AS size FROM deliveries WHERE status = 2 AND received_at < $1
+         LIMIT $2 FOR UPDATE SKIP LOCKED";
+    let rows = tx.query(sql, &[&before, &BATCH]).await?;
+    for row in &rows {
+        let size = usize::try_from(get::<i32>(row, "size")?).unwrap_or_default();
+        release_quarantine(tx, &word(row, "source")?, size).await?;
+    }
+    drop_deliveries(tx, &rows).await
+}
+
+/// Deliveries, with those of their alerts that have no job.
+async fn drop_deliveries(tx: &Tx<'_>, rows: &[Row]) -> Result<u64, Fault> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let deliveries: Vec<i64> = rows.iter().map(|row| get(row, "seq")).collect::<Result<_, _>>()?;
+    let mut alerts = Vec::new();
+    for row in rows {
+        alerts.extend(get::<Vec<i64>>(row, "alerts")?);
+    }
+    let sql = "SELECT seq FROM alerts WHERE seq = ANY($1) AND delivery = ANY($2)";
+    let alerts = tx.query(sql, &[&alerts, &deliveries]).await?;
+    let alerts: Vec<i64> = alerts.iter().map(|row| get(row, "seq")).collect::<Result<_, _>>()?;
+    drop_jobless_alerts(tx, &alerts).await?;
+    tx.execute("DELETE FROM deliveries WHERE seq = ANY($1)", &[&deliveries]).await
+}
+
+async fn prune_jobs(tx: &mut Tx<'_>, before: i64) -> Result<u64, Fault> {
+    let sql = "SELECT seq, provider, state FROM jobs WHERE finished_at < $1 ORDER BY finished_at LIMIT $2
+         FOR UPDATE SKIP LOCKED";
+    let rows = tx.query(sql, &[&before, &BATCH]).await?;
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    for row in &rows {
+        tx.count(&word(row, "provider")?, Some(state(row, "state")?), None);
+    }
+    let jobs: Vec<i64> = rows.iter().map(|row| get(row, "seq")).collect::<Result<_, _>>()?;
+    let alerts = tx.query("SELECT DISTINCT alert FROM alert_jobs WHERE job = ANY($1)", &[&jobs]).await?;
+    let alerts: Vec<i64> = alerts.iter().map(|row| get(row, "alert")).collect::<Result<_, _>>()?;
+    let removed = tx.execute("DELETE FROM jobs WHERE seq = ANY($1)", &[&jobs]).await?;
+    drop_jobless_alerts(tx, &alerts).await?;
+    Ok(removed)
+}
+
+/// Alerts that no job is left of. Until the last one goes, they remember those that went: they are not done again. Locked
+/// in the order of their guards, as whoever gives them a job does, and looked at only once they are.
+async fn drop_jobless_alerts(tx: &Tx<'_>, alerts: &[i64]) -> Result<(), Fault> {
+    if alerts.is_empty() {
+        return Ok(());
+    }
+    tx.query("SELECT seq FROM alerts WHERE seq = ANY($1) ORDER BY guard FOR UPDATE", &[&alerts]).await?;
+    let sql = "DELETE FROM alerts WHERE seq = ANY($1) AND NOT EXISTS (SELECT 1 FROM alert_jobs JOIN jobs
+         ON jobs.seq = alert_jobs.job WHERE alert_jobs.alert = alerts.seq) RETURNING seq";
+    let gone = tx.query(sql, &[&alerts]).await?;
+    let gone: Vec<i64> = gone.iter().map(|row| get(row, "seq")).collect::<Result<_, _>>()?;
+    tx.execute("DELETE FROM alert_jobs WHERE alert = ANY($1)", &[&gone]).await?;
+    Ok(())
+}
+
+/// Accepted deliveries that no job is left of, with those of their alerts that never had one. Oldest first, and not past
+/// the first that is too young.
+async fn prune_accepted(tx: &Tx<'_>, before: i64) -> Result<u64, Fault> {
+    let young = tx.one("SELECT seq FROM deliveries WHERE received_at >= $1 ORDER BY seq LIMIT 1", &[&before]).await?;
+    let young: Option<i64> = young.map(|row| get(&row, "seq")).transpose()?;
+    let sql = "SELECT seq, alerts FROM deliveries d WHERE status = 0 AND seq < $1
+         AND NOT EXISTS (SELECT 1 FROM unnest(d.alerts) AS a (alert) JOIN alert_jobs ON alert_jobs.alert = a.alert)
+         ORDER BY seq LIMIT $2 FOR UPDATE SKIP LOCKED";
+    let rows = tx.query(sql, &[&young.unwrap_or(i64::MAX), &BATCH]).await?;
+    drop_deliveries(tx, &rows).await
+}
+
+/// Writers come and go with their processes. Counts are sums of changes, so it does not matter whose row they stand in.
+async fn fold_counts(tx: &Tx<'_>) -> Result<(), Fault> {
+    let sql = "WITH gone AS (DELETE FROM job_counts WHERE (writer, provider, state) IN (SELECT writer, provider, state
+           FROM job_counts WHERE writer <> '' LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING provider, state, jobs)
+         INSERT INTO job_counts (writer, provider, state, jobs) SELECT '', provider, state, sum(jobs) FROM gone
+         GROUP BY provider, state ON CONFLICT (writer, provider, state) DO UPDATE SET jobs = job_counts.jobs + excluded.jobs";
+    tx.execute(sql, &[&BATCH]).await?;
+    Ok(())
+}
