@@ -27,9 +27,6 @@ use crate::verify::Verified;
 use cloudevents::{Contents, Event};
 use mapping::{Budget, Given, Mapping};
 
-/// A body up to this size is mapped in a few milliseconds.
-const QUICK_BODY_BYTES: usize = 64 << 10;
-
 /// How a source spells its alerts, ready to read them.
 #[derive(Debug)]
 pub struct Decoder(Spelling);
@@ -161,15 +158,6 @@ impl Decoder {
         match &self.0 {
             Spelling::Sever => true,
             Spelling::Mapped(mapping) => mapping.dates_alerts(),
-        }
-    }
-
-    /// Whether a body of this size may take long enough to keep other deliveries waiting.
-    #[must_use]
-    pub fn is_slow(&self, body_bytes: usize) -> bool {
-        match &self.0 {
-            Spelling::Sever => false,
-            Spelling::Mapped(_) => body_bytes > QUICK_BODY_BYTES,
         }
     }
 

@@ -8,6 +8,7 @@ use http::HeaderMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::heavy::Heavy;
 use super::limit::{PeerLimit, SourceLimit};
 use super::refusal::{Refusal, RefusalView, Refusals};
 use super::settings::{OnUndecodable, SourceSettings};
@@ -25,7 +26,7 @@ use crate::verify::{Challenge, Reason, Verified, Verifier, VerifyError};
 pub struct SourceIntake {
     pub(super) name: SourceName,
     pub(super) verifier: Verifier,
-    decoder: Arc<Decoder>,
+    decoder: Decoder,
     issuer: String,
     limit: Option<SourceLimit>,
     max_age: Option<std::time::Duration>,
@@ -54,7 +55,7 @@ impl SourceIntake {
             issuer: settings.issuer.clone().unwrap_or_else(|| name.to_string()),
             name,
             verifier,
-            decoder: Arc::new(decoder),
+            decoder,
             limit: settings.limit.as_ref().and_then(|rate| SourceLimit::new(rate, Arc::clone(&clock))),
             told_refusals: SourceLimit::of_refusals(clock),
             max_age: settings.max_age.map(|age| age.0),
@@ -83,13 +84,9 @@ impl SourceIntake {
         if self.verifier.accepts_get() { "GET, POST" } else { "POST" }
     }
 
-    /// Mapping a large body must not keep others waiting.
-    pub(super) async fn decode(&self, verified: &Verified) -> Result<Result<Decoded, DecodeError>, Refusal> {
-        if !self.decoder.is_slow(verified.body().len()) {
-            return Ok(self.decoder.decode(verified));
-        }
-        let (decoder, verified) = (Arc::clone(&self.decoder), verified.clone());
-        tokio::task::spawn_blocking(move || decoder.decode(&verified)).await.map_err(|_| Refusal::Unavailable)
+    /// Reads the alerts of an authentic delivery.
+    pub(super) fn decode(&self, verified: &Verified) -> Result<Decoded, DecodeError> {
+        self.decoder.decode(verified)
     }
 
     /// Guards outlive twice the time in which a repeat could pass. Where neither a time is signed nor the body says how old
@@ -157,6 +154,7 @@ pub struct Intake {
     pub(super) metrics: Arc<Metrics>,
     refusals: Arc<Refusals>,
     forged: PeerLimit,
+    pub(super) heavy: Heavy,
 }
 
 impl Intake {
@@ -172,7 +170,8 @@ impl Intake {
     ) -> Self {
         let sources = sources.into_iter().map(|source| (source.name.clone(), Arc::new(source))).collect();
         let forged = PeerLimit::new(Arc::clone(&clock));
-        Self { sources, dry_providers, policy, store, clock, metrics, refusals: Arc::default(), forged }
+        let (refusals, heavy) = (Arc::default(), Heavy::new());
+        Self { sources, dry_providers, policy, store, clock, metrics, refusals, forged, heavy }
     }
 
     /// The source of this name.
@@ -211,8 +210,8 @@ impl Intake {
 
     /// Takes a delivery. When this returns a receipt, everything about it is on disk.
     pub async fn receive(
-        &self,
-        source: &SourceIntake,
+        self: &Arc<Self>,
+        source: &Arc<SourceIntake>,
         delivery: Delivery,
         peer: Option<IpAddr>,
     ) -> Result<Taken, Refusal> {
@@ -240,9 +239,14 @@ impl Intake {
         Some(answer)
     }
 
-    async fn take(&self, source: &SourceIntake, delivery: Delivery, peer: Option<IpAddr>) -> Result<Taken, Refusal> {
+    async fn take(
+        self: &Arc<Self>,
+        source: &Arc<SourceIntake>,
+        delivery: Delivery,
+        peer: Option<IpAddr>,
+    ) -> Result<Taken, Refusal> {
         self.prepare(source, &delivery, peer).await?;
-        let verified = match source.verifier.verify(delivery, self.clock.now()) {
+        let verified = match self.verify(source, delivery).await? {
             Ok(verified) => verified,
             Err(VerifyError::Undecided(reason)) => return Err(self.limited(Refusal::Undecided(reason), peer)),
             // Anybody who once saw a delivery can send it again.
@@ -256,9 +260,10 @@ impl Intake {
             return self.answer(source, challenge).await;
         }
         // From here on the delivery is authentic: whatever it is, it ends in one commit.
-        let decoded = source.decode(&verified).await?;
-        let admission = self.plan(source, &verified, decoded)?;
-        match self.store.admit(admission).await {
+        let planned = self.with_body(source, verified.body().len(), move |intake, source| {
+            intake.plan(source, &verified, source.decode(&verified))
+        });
+        match self.store.admit(planned.await??).await {
             Ok(Admitted::New(receipt) | Admitted::Duplicate(receipt)) => {
                 if let Some(reason) = &receipt.not_kept {
                     let message =
@@ -272,6 +277,28 @@ impl Intake {
                 Err(Refusal::Unavailable)
             }
         }
+    }
+
+    /// Asks the verifier of this source.
+    pub(super) async fn verify(
+        self: &Arc<Self>,
+        source: &Arc<SourceIntake>,
+        delivery: Delivery,
+    ) -> Result<Result<Verified, VerifyError>, Refusal> {
+        let size = delivery.body.len();
+        let work = move |intake: &Self, source: &SourceIntake| source.verifier.verify(delivery, intake.clock.now());
+        self.with_body(source, size, work).await
+    }
+
+    /// Does something with a body of this size where it keeps nobody waiting.
+    pub(super) async fn with_body<T: Send + 'static>(
+        self: &Arc<Self>,
+        source: &Arc<SourceIntake>,
+        body_bytes: usize,
+        work: impl FnOnce(&Self, &SourceIntake) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (intake, source) = (Arc::clone(self), Arc::clone(source));
+        self.heavy.run(body_bytes, move || work(&intake, &source)).await
     }
 
     /// Anybody can have something fetched, so whoever causes it pays for it as for what is forged.
@@ -421,7 +448,7 @@ impl Intake {
         let headers = headers.collect();
         let verified = Verified::restore(source.name.clone(), stored.body.clone(), headers, stored.received_at);
         // How old its alerts are was judged when it came.
-        let planned = self.plan_all(source, source.decoder.decode(&verified));
+        let planned = self.plan_all(source, source.decode(&verified));
         Ok(Admission {
             source: source.name.clone(),
             issuer: source.issuer.clone(),

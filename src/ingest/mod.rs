@@ -1,6 +1,7 @@
 //! The way in: a delivery becomes a receipt or a refusal, and a question of the sender is answered.
 
 mod amqp;
+mod heavy;
 mod intake;
 mod limit;
 mod order;
@@ -13,7 +14,7 @@ mod webhook;
 
 pub use amqp::{
     Address, AmqpSettings, AmqpTls, BrokerUrl, Link, LinkError, QueueConsumer, QueueHealth, QueueParts, Standing,
-    dead_letter_queue, look,
+    Strainer, Strange, dead_letter_queue, look, message_headers,
 };
 pub use intake::{Intake, SourceIntake, Taken};
 pub use limit::PeerLimit;

@@ -1,6 +1,8 @@
 //! A message of a queue on the one way in. It differs from a request in what a refusal comes to: what is authentic and
 //! late is kept, since a queue may have been down all weekend, and our own trouble is not the sender's.
 
+use std::sync::Arc;
+
 use super::intake::{Intake, Planned, SourceIntake};
 use super::refusal::Refusal;
 use crate::domain::Delivery;
@@ -24,8 +26,8 @@ pub(super) enum Queued {
 impl Intake {
     /// Takes a message. `message_id` is the property of that name, which is not signed.
     pub(super) async fn receive_queued(
-        &self,
-        source: &SourceIntake,
+        self: &Arc<Self>,
+        source: &Arc<SourceIntake>,
         delivery: Delivery,
         message_id: Option<&str>,
     ) -> Queued {
@@ -49,28 +51,37 @@ impl Intake {
 
     /// What is to be stored. Refused for good is only what is forged; anything else is our trouble, and passes.
     async fn judge_queued(
-        &self,
-        source: &SourceIntake,
+        self: &Arc<Self>,
+        source: &Arc<SourceIntake>,
         delivery: Delivery,
         message_id: Option<&str>,
     ) -> Result<Admission, Refusal> {
         source.verifier.prepare(&delivery, self.clock.now()).await;
-        let (verified, late) = match source.verifier.verify(delivery, self.clock.now()) {
+        let (verified, late) = match self.verify(source, delivery).await? {
             Ok(verified) => (verified, None),
             Err(VerifyError::Stale { reason, verified }) => (*verified, Some(reason)),
             Err(VerifyError::Forged(reason)) => return Err(Refusal::Forged(reason)),
             Err(VerifyError::Undecided(reason)) => return Err(Refusal::Undecided(reason)),
         };
         same_id(&verified, message_id).map_err(Refusal::Forged)?;
-        let kept = |why: String| Ok(self.admission(source, &verified, Planned::kept(why)));
+        self.with_body(source, verified.body().len(), move |intake, source| intake.plan_queued(source, &verified, late))
+            .await?
+    }
+
+    fn plan_queued(
+        &self,
+        source: &SourceIntake,
+        verified: &Verified,
+        late: Option<Reason>,
+    ) -> Result<Admission, Refusal> {
+        let kept = |why: String| Ok(self.admission(source, verified, Planned::kept(why)));
         if verified.challenge().is_some() {
             return kept("a question of the sender, which nobody can answer over a queue".to_owned());
         }
         if let Some(late) = late {
             return kept(format!("late: {late}"));
         }
-        let decoded = source.decode(&verified).await?;
-        match self.plan(source, &verified, decoded) {
+        match self.plan(source, verified, source.decode(verified)) {
             // Only the age of its alerts can speak against it now.
             Err(Refusal::Stale(late)) => kept(format!("late: {late}")),
             planned => planned,

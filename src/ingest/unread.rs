@@ -1,5 +1,5 @@
-//! Memory for bodies that are not whole yet. Nobody knows yet who sends them: all share it, and one peer has no more than
-//! its share, so that it cannot keep the others' out.
+//! Memory for bodies that are not answered yet. Nobody knows at first who sends them: all share it, and one peer has no more
+//! than its share, so that it cannot keep the others' out.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

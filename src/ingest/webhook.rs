@@ -45,8 +45,11 @@ struct Webhook {
     unread: Arc<Unread>,
 }
 
-/// Bytes of unfinished bodies in memory, of all senders together; nobody knows yet who they are.
+/// Bytes of bodies in memory that came in pieces, of all senders together; nobody knows yet who they are.
 const UNREAD_BODIES: usize = 256 << 20;
+
+/// About what an alert with one job takes up in a receipt.
+const RECEIPT_BYTES: usize = 256;
 
 /// `POST /v1/alerts/{source}` (and GET where the source's scheme asks by it), `GET /healthz` and whatever `ready` answers at `GET /readyz`.
 pub fn router(
@@ -80,12 +83,13 @@ async fn receive(
         return webhook.other_method(source, &parts, peer);
     }
     match webhook.read(source, &parts.headers, body, peer).await {
-        Ok(body) => {
+        // What it takes up is given back once it is answered: until then it may wait for its turn.
+        Ok((body, _room)) => {
             let Ok(name) = name.parse::<SourceName>() else { return Refusal::UnknownSource.into_response() };
             let request = webhook.limits.request(&parts);
             let delivery = Delivery::new(name, parts.headers, body, webhook.clock.now()).requested(request);
             match webhook.intake.receive(source, delivery, Some(peer)).await {
-                Ok(Taken::Stored(receipt)) => answer(receipt, source.on_undecodable),
+                Ok(Taken::Stored(receipt)) => webhook.answer(source, receipt).await,
                 Ok(Taken::Answered(answer)) => Json(answer).into_response(),
                 Err(refusal) => refusal.into_response(),
             }
@@ -135,14 +139,14 @@ impl Webhook {
         }
     }
 
-    /// The body's exact bytes, within the source's limits. Nothing is read that is not wanted.
+    /// The body's exact bytes, within the source's limits, and what they take up. Nothing is read that is not wanted.
     async fn read(
         &self,
         source: &SourceIntake,
         headers: &HeaderMap,
         body: Body,
         peer: IpAddr,
-    ) -> Result<Bytes, Refusal> {
+    ) -> Result<(Bytes, Room), Refusal> {
         if self.lifecycle.is_draining() {
             return Err(Refusal::Unavailable);
         }
@@ -156,24 +160,31 @@ impl Webhook {
         let read = collect(Limited::new(body, source.max_body), self.unread.room(peer));
         tokio::time::timeout(self.limits.body_timeout, read).await.unwrap_or(Err(Refusal::TooSlow))
     }
+
+    /// A receipt of thousands of alerts is written where it keeps nobody waiting.
+    async fn answer(&self, source: &SourceIntake, receipt: Receipt) -> Response {
+        let on_undecodable = source.on_undecodable;
+        let size_bytes = receipt.alerts.len() * RECEIPT_BYTES;
+        let answer = self.intake.heavy.run(size_bytes, move || answer(receipt, on_undecodable)).await;
+        answer.unwrap_or_else(IntoResponse::into_response)
+    }
 }
 
-/// The whole body. What has come so far takes up `room`, which is given back once it is whole: from then on it is judged at
-/// once.
-async fn collect(mut body: Limited<Body>, mut room: Room) -> Result<Bytes, Refusal> {
+/// The whole body. What has come so far takes up `room`.
+async fn collect(mut body: Limited<Body>, mut room: Room) -> Result<(Bytes, Room), Refusal> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|error| unreadable(error.as_ref()))?.into_data() else { continue };
         // Nearly always the body comes in one piece, which is not copied.
         if whole.is_empty() && body.is_end_stream() {
-            return Ok(data);
+            return Ok((data, room));
         }
         if !room.grow(data.len()) {
             return Err(Refusal::Unavailable);
         }
         whole.extend_from_slice(&data);
     }
-    Ok(whole.freeze())
+    Ok((whole.freeze(), room))
 }
 
 fn unreadable(error: &(dyn std::error::Error + 'static)) -> Refusal {

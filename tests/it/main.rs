@@ -8,6 +8,8 @@ mod demo;
 mod docs;
 mod formats;
 mod guardrails;
+mod fuzz_corpus;
+mod heavy;
 mod huawei_wire;
 mod isolation;
 mod kill;

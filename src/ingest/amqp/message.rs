@@ -52,8 +52,10 @@ impl Message {
     }
 }
 
-/// Names that differ in case alone are one, as in HTTP: then there are two values, and a scheme that needs one refuses.
-fn headers(properties: &BasicProperties) -> HeaderMap {
+/// The headers of a delivery that comes as a message. Names that differ in case alone are one, as in HTTP: then there are
+/// two values, and a scheme that needs one refuses.
+#[must_use]
+pub fn headers(properties: &BasicProperties) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let mut add = |name: &str, value: HeaderValue| {
         // What cannot be the name of a header in HTTP is nothing that any scheme looks for.

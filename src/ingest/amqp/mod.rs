@@ -20,5 +20,7 @@ pub use address::Address;
 pub use consumer::{QueueConsumer, QueueParts};
 pub use health::{QueueHealth, Standing};
 pub use link::{Link, LinkError};
+pub use message::headers as message_headers;
 pub use settings::{AmqpSettings, AmqpTls, BrokerUrl};
+pub use strainer::{Strainer, Strange};
 pub use topology::{dead_letter_queue, look};

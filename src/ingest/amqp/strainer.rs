@@ -37,10 +37,11 @@ const BASIC_CONTENT: [u8; 4] = [0, 60, 0, 0];
 /// The stream is not AMQP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the broker does not speak AMQP 0.9.1")]
-pub(super) struct Strange;
+pub struct Strange;
 
 /// Takes bytes as they come and gives whole frames.
-pub(super) struct Strainer {
+#[derive(Debug)]
+pub struct Strainer {
     max_body: u64,
     input: BytesMut,
     output: BytesMut,
@@ -53,23 +54,24 @@ pub(super) struct Strainer {
 
 impl Strainer {
     /// Bodies up to `max_body` bytes pass.
-    pub(super) fn new(max_body: u64) -> Self {
+    #[must_use]
+    pub fn new(max_body: u64) -> Self {
         let (input, output) = (BytesMut::new(), BytesMut::new());
         Self { max_body, input, output, dropped: Vec::new(), is_refusal: false, began: false }
     }
 
     /// What came in goes here.
-    pub(super) fn input(&mut self) -> &mut BytesMut {
+    pub fn input(&mut self) -> &mut BytesMut {
         &mut self.input
     }
 
     /// What may go on.
-    pub(super) fn output(&mut self) -> &mut BytesMut {
+    pub fn output(&mut self) -> &mut BytesMut {
         &mut self.output
     }
 
     /// Moves every frame that is whole from the input to the output.
-    pub(super) fn strain(&mut self) -> Result<(), Strange> {
+    pub fn strain(&mut self) -> Result<(), Strange> {
         if !self.began && !self.input.is_empty() {
             self.began = true;
             self.is_refusal = self.input[0] == b'A';
