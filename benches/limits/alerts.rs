@@ -9,8 +9,14 @@ use sever::verify::{Signer, VerifySettings};
 /// As a sender has it.
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=";
 
+/// As somebody has it who is no sender.
+const WRONG_SECRET: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
 /// Where alerts go.
 pub(crate) const PATH: &str = "/v1/alerts/edr";
+
+/// Another source, with another secret.
+pub(crate) const OTHER_PATH: &str = "/v1/alerts/other";
 
 /// Bytes of an alert's body.
 const BODY: usize = 1024;
@@ -31,8 +37,14 @@ impl Subject {
 
 /// One signed request for each of these people, as bytes on the wire.
 pub(crate) fn requests(people: impl Iterator<Item = Subject>) -> Vec<Vec<u8>> {
-    let (signer, now) = (signer(), SystemClock::new().now());
-    people.map(|person| request(&signer, &person, now)).collect()
+    let (signer, now) = (signer(SECRET), SystemClock::new().now());
+    people.map(|person| request(&signer, PATH, &person, now)).collect()
+}
+
+/// The same, signed by somebody who has another secret.
+pub(crate) fn forged(path: &str, people: impl Iterator<Item = Subject>) -> Vec<Vec<u8>> {
+    let (signer, now) = (signer(WRONG_SECRET), SystemClock::new().now());
+    people.map(|person| request(&signer, path, &person, now)).collect()
 }
 
 /// A signed message of a queue.
@@ -43,7 +55,7 @@ pub(crate) struct Message {
 
 /// One signed message for each of these people.
 pub(crate) fn messages(people: impl Iterator<Item = Subject>) -> Vec<Message> {
-    let (signer, now) = (signer(), SystemClock::new().now());
+    let (signer, now) = (signer(SECRET), SystemClock::new().now());
     let message = |person: Subject| {
         let body = body(&person, now).into_bytes();
         let headers = signer.sign(&format!("msg_{}", JobId::new().0.simple()), now, &body).expect("signed");
@@ -53,18 +65,18 @@ pub(crate) fn messages(people: impl Iterator<Item = Subject>) -> Vec<Message> {
     people.map(message).collect()
 }
 
-fn signer() -> Signer {
-    let settings = json!({"scheme": "standard-webhooks", "secrets": [{"value": SECRET}]});
+fn signer(secret: &str) -> Signer {
+    let settings = json!({"scheme": "standard-webhooks", "secrets": [{"value": secret}]});
     let settings: VerifySettings = serde_json::from_value(settings).expect("settings");
     Signer::new(&settings).expect("a signer")
 }
 
-fn request(signer: &Signer, person: &Subject, now: Timestamp) -> Vec<u8> {
+fn request(signer: &Signer, path: &str, person: &Subject, now: Timestamp) -> Vec<u8> {
     let body = body(person, now);
     let id = format!("msg_{}", JobId::new().0.simple());
     let headers = signer.sign(&id, now, body.as_bytes()).expect("signed");
     let mut request = format!(
-        "POST {PATH} HTTP/1.1\r\nhost: sever\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
+        "POST {path} HTTP/1.1\r\nhost: sever\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
         body.len()
     );
     for (name, value) in headers {

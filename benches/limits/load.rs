@@ -3,13 +3,13 @@
 //! It runs on a thread of its own and does as little as it can: what it costs is missing from the side it measures.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::watch::Watch;
@@ -46,16 +46,23 @@ pub(crate) fn quantile(sorted: &[Duration], share: f64) -> Duration {
 
 /// Sends every request once and waits for every answer.
 pub(crate) fn send_all(to: SocketAddr, requests: Vec<Vec<u8>>) -> Heard {
-    let sender = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(send(to, Arc::new(requests)))
-    });
+    send_over(to, CONNECTIONS, requests)
+}
+
+/// The same over so many connections.
+pub(crate) fn send_over(to: SocketAddr, connections: usize, requests: Vec<Vec<u8>>) -> Heard {
+    let sender = std::thread::spawn(move || on_this_thread(send(to, connections, Arc::new(requests))));
     sender.join().expect("the sender ended")
 }
 
-async fn send(to: SocketAddr, requests: Arc<Vec<Vec<u8>>>) -> Heard {
+/// Runs a sender on a runtime of its own.
+pub(crate) fn on_this_thread<T>(sending: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(sending)
+}
+
+async fn send(to: SocketAddr, count: usize, requests: Arc<Vec<Vec<u8>>>) -> Heard {
     let mut connections = Vec::new();
-    for _ in 0..CONNECTIONS {
+    for _ in 0..count {
         connections.push(Connection::open(to).await.expect("a connection"));
     }
     let next = Arc::new(AtomicUsize::new(0));
@@ -90,6 +97,15 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) async fn open(to: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(to).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: Vec::with_capacity(4096) })
+    }
+
+    /// From this address, which the other side takes for the peer.
+    pub(crate) async fn open_from(from: IpAddr, to: SocketAddr) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((from, 0).into())?;
+        let stream = socket.connect(to).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, buffer: Vec::with_capacity(4096) })
     }

@@ -1,6 +1,6 @@
 //! How fast the service is, beside what this machine could do at best: each line with its limit, in the same run.
 //!
-//! `cargo bench --bench limits` prints the table. Arguments after `--`: names of lines (`intake`, `amqp`, `drain`,
+//! `cargo bench --bench limits` prints the table. Arguments after `--`: names of lines (`intake`, `forged`, `amqp`, `drain`,
 //! `idle`, `memory`; default: all; `amqp` where SEVER_TEST_AMQP_URL names a broker), `--quick` for fewer and shorter rounds, `--alone` for the service without the sides that it
 //! is compared with, for a profiler, `--write` to put the table into `docs/performance.md`.
 
@@ -8,6 +8,7 @@ mod alerts;
 mod amqp;
 mod cpu;
 mod drain;
+mod forged;
 mod idle;
 mod intake;
 mod limit;
@@ -67,6 +68,9 @@ fn measure(scale: Scale, wanted: impl Fn(&str) -> bool) -> Vec<Line> {
     let mut lines = Vec::new();
     if wanted("intake") {
         lines.extend(intake::measure(&runtime, scale));
+    }
+    if wanted("forged") {
+        lines.extend(forged::measure(&runtime, scale));
     }
     if let Some(url) = amqp::url().filter(|_| wanted("amqp")) {
         lines.extend(amqp::measure(&runtime, &url, scale));

@@ -63,6 +63,11 @@ impl Line {
         Self { verdict, ..self.ratio(&ratios) }
     }
 
+    /// Told without a target.
+    pub(crate) fn told(self, ratios: Rounds) -> Self {
+        self.ratio(&ratios)
+    }
+
     pub(crate) fn below(self, most: Duration, is: Duration) -> Self {
         Self { verdict: format!("{} <= {}", word(is <= most), millis(most)), ..self }
     }

@@ -13,6 +13,9 @@ use tempfile::TempDir;
 
 use crate::alerts::SECRET;
 
+/// Of a source from which nothing authentic comes.
+const OTHER_SECRET: &str = "whsec_b3RoZXIgc291cmNlLCBvdGhlciBzZWNyZXQsIDMyYnk=";
+
 /// What the sandbox takes.
 pub(crate) const TOKEN: &str = "00testTokenThatTheSandboxTakes0123456789";
 
@@ -90,6 +93,8 @@ store: sqlite://{store}
 sources:
   edr:
     verify: {{scheme: standard-webhooks, secrets: [{{value: "{SECRET}"}}]}}
+  other:
+    verify: {{scheme: standard-webhooks, secrets: [{{value: "{OTHER_SECRET}"}}]}}
 providers:
   okta:
     kind: okta

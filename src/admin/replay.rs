@@ -10,7 +10,7 @@ use crate::store::{Receipt, StoredDelivery};
 
 impl AdminState {
     pub(super) async fn replay(&self, stored: &StoredDelivery, caller: &Caller) -> Result<Json<Receipt>, Fault> {
-        let admission = self.intake.plan_again(stored).map_err(|refusal| unplannable(stored, &refusal))?;
+        let admission = self.intake.replan(stored).await.map_err(|refusal| unplannable(stored, &refusal))?;
         Ok(Json(self.operations.replay(stored.seq, admission, caller.actor()).await?))
     }
 }

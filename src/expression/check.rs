@@ -21,7 +21,7 @@ const MOST_LEVELS: usize = 32;
 /// Stands for the variable while the range of a comprehension is looked at.
 const RANGE: &str = "@range";
 
-/// A regular expression is compiled whenever it is evaluated.
+/// A regular expression takes time in proportion to its length, for each byte of the text.
 const LONGEST_PATTERN_BYTES: usize = 256;
 
 const OPERATORS: [&str; 21] = [

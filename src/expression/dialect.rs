@@ -7,6 +7,7 @@ use cel::common::value::{CowVal, Val};
 use cel::{Context, Env, ExecutionError};
 use jiff::Timestamp;
 
+use super::pattern::matches;
 use super::value::Time;
 
 /// Functions of every dialect, as `size(x)`.
@@ -212,7 +213,9 @@ impl Dialect {
 
 fn env(functions: &[Function]) -> Env {
     let mut env = Env::stdlib();
-    // Both names are free in the standard library as it is built here, without chrono; a test evaluates them.
+    // All of these are free in the standard library as it is built here, without chrono and regex; a test evaluates them.
+    drop(env.add_overload("matches", "string_matches_pattern", vec![STRING_TYPE, STRING_TYPE], matches));
+    drop(env.add_member_overload("matches", "matches_pattern", STRING_TYPE, vec![STRING_TYPE], matches));
     drop(env.add_overload("timestamp", "string_to_timestamp", vec![STRING_TYPE], timestamp));
     drop(env.add_member_overload("lowerAscii", "string_lower_ascii", STRING_TYPE, vec![], lower_ascii));
     for function in functions {

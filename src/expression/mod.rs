@@ -7,6 +7,7 @@
 mod check;
 mod compile;
 mod dialect;
+mod pattern;
 mod value;
 mod work;
 

@@ -60,7 +60,7 @@ mod tests {
     /// Work that ends once it is told to.
     fn gated() -> (Sender<()>, impl FnOnce() + Send) {
         let (open, gate) = channel();
-        (open, move || drop(gate.recv()))
+        (open, move || assert!(gate.recv().is_err(), "it is opened by being dropped"))
     }
 
     #[tokio::test]

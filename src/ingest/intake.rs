@@ -137,8 +137,7 @@ impl Taken {
     /// The word for metrics.
     fn result(&self) -> &'static str {
         match self {
-            Self::Stored(receipt) if receipt.not_kept.is_some() => "not_kept",
-            Self::Stored(receipt) => result_word(receipt.status),
+            Self::Stored(receipt) => result_word(receipt),
             Self::Answered(_) => "challenge",
         }
     }
@@ -265,11 +264,7 @@ impl Intake {
         });
         match self.store.admit(planned.await??).await {
             Ok(Admitted::New(receipt) | Admitted::Duplicate(receipt)) => {
-                if let Some(reason) = &receipt.not_kept {
-                    let message =
-                        "a delivery acts, and what a person should look at was not kept: make room and replay it";
-                    tracing::error!(source.name = %source.name, delivery.id = receipt.delivery_id, reason, "{message}");
-                }
+                tell_not_kept(&source.name, &receipt);
                 Ok(Taken::Stored(receipt))
             }
             Err(error) => {
@@ -464,6 +459,12 @@ impl Intake {
         })
     }
 
+    /// The same where it keeps nobody waiting.
+    pub async fn replan(self: &Arc<Self>, stored: &StoredDelivery) -> Result<Admission, Refusal> {
+        let (intake, stored) = (Arc::clone(self), stored.clone());
+        self.heavy.run(stored.body.len(), move || intake.plan_again(&stored)).await?
+    }
+
     /// Counts and remembers a refusal; a flood is counted and not logged.
     pub fn refuse(&self, source: &SourceName, refusal: &Refusal, peer: Option<IpAddr>, size_bytes: u64) {
         self.metrics.delivery(source, refusal.result());
@@ -496,8 +497,18 @@ fn header_list(verified: &Verified) -> Vec<(String, String)> {
     verified.headers().iter().filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect()
 }
 
-pub(super) fn result_word(status: ReceiptStatus) -> &'static str {
-    match status {
+/// Says loudly what the quarantine had no room for, whoever brought it.
+pub(super) fn tell_not_kept(source: &SourceName, receipt: &Receipt) {
+    if let Some(reason) = &receipt.not_kept {
+        let message = "a delivery acts, and what a person should look at was not kept: make room and replay it";
+        tracing::error!(source.name = %source, delivery.id = receipt.delivery_id, reason, "{message}");
+    }
+}
+
+/// The word for metrics.
+pub(super) fn result_word(receipt: &Receipt) -> &'static str {
+    match receipt.status {
+        _ if receipt.not_kept.is_some() => "not_kept",
         ReceiptStatus::Accepted => "accepted",
         ReceiptStatus::Duplicate => "duplicate",
         ReceiptStatus::Ignored => "ignored",

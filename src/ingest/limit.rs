@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use governor::clock::{Clock as GovernorClock, Reference};
@@ -22,6 +22,9 @@ const FORGED_BURST: NonZeroU32 = NonZeroU32::new(20).expect("not zero");
 /// Peers remembered. Beyond it, those that have been quiet are forgotten.
 const PEERS: usize = 10_000;
 
+/// How often those are looked for: with each delivery, a flood from ten thousand addresses would cost more than what it sends.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
 /// Our clock, as the limiter reads it: nanoseconds since the limiter was made.
 #[derive(Debug, Clone)]
 struct SteadyClock {
@@ -29,7 +32,7 @@ struct SteadyClock {
     epoch: jiff::Timestamp,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Since(Duration);
 
 impl std::ops::Add<Nanos> for Since {
@@ -95,6 +98,7 @@ impl SourceLimit {
 pub struct PeerLimit {
     limiter: RateLimiter<IpAddr, HashMapStateStore<IpAddr>, SteadyClock, NoOpMiddleware<Since>>,
     clock: SteadyClock,
+    swept: Mutex<Since>,
 }
 
 impl PeerLimit {
@@ -104,14 +108,47 @@ impl PeerLimit {
         let quota = Quota::per_second(NonZeroU32::MIN).allow_burst(FORGED_BURST);
         let clock = SteadyClock::new(clock);
         let state = HashMapStateStore::default();
-        Self { limiter: RateLimiter::new(quota, state, clock.clone()), clock }
+        Self { limiter: RateLimiter::new(quota, state, clock.clone()), clock, swept: Mutex::default() }
     }
 
     /// Counts a forged delivery. `Err`: the peer has sent too many, and how long it should wait.
     pub(super) fn take(&self, peer: IpAddr) -> Result<(), Duration> {
-        if self.limiter.len() > PEERS {
+        if self.limiter.len() > PEERS && self.is_time_to_sweep() {
             self.limiter.retain_recent();
         }
         self.limiter.check_key(&household(peer)).map_err(|wait| wait.wait_time_from(self.clock.now()))
+    }
+
+    /// True once in [`SWEEP_EVERY`].
+    fn is_time_to_sweep(&self) -> bool {
+        let now = self.clock.now();
+        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = now.0.saturating_sub(swept.0) >= SWEEP_EVERY;
+        if is_time {
+            *swept = now;
+        }
+        is_time
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    #[test]
+    fn a_flood_of_many_addresses_is_swept_once_a_second_and_forgotten_once_it_is_over() {
+        let clock = Arc::new(ManualClock::new(jiff::Timestamp::UNIX_EPOCH));
+        let limit = PeerLimit::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        let peer = |number: usize| IpAddr::from(u32::try_from(number).expect("small").to_be_bytes());
+        clock.advance(SWEEP_EVERY);
+        for number in 0..=PEERS {
+            assert_eq!(limit.take(peer(number)), Ok(()));
+        }
+        assert_eq!(limit.take(peer(0)), Ok(()));
+        assert!(!limit.is_time_to_sweep(), "it was swept just now");
+        clock.advance(SWEEP_EVERY * 30);
+        assert_eq!(limit.take(peer(PEERS + 1)), Ok(()));
+        assert_eq!(limit.limiter.len(), 1, "the quiet ones are forgotten");
     }
 }

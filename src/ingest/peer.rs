@@ -1,6 +1,6 @@
 //! Who is at the other end.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
 use ipnet::IpNet;
@@ -26,10 +26,10 @@ impl TrustedProxies {
         let hops = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
         let hops: Vec<&str> = hops.flat_map(|line| line.split(',')).map(str::trim).collect();
         for hop in hops.iter().rev() {
-            match hop.parse() {
-                Ok(address) if self.trusts(address) => {}
-                Ok(address) => return address,
-                Err(_) => return connected,
+            match address(hop) {
+                Some(address) if self.trusts(address) => {}
+                Some(address) => return address,
+                None => return connected,
             }
         }
         connected
@@ -38,6 +38,12 @@ impl TrustedProxies {
     fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address.to_canonical()))
     }
+}
+
+/// Some proxies write the port too, and brackets around an IPv6 address (Azure Application Gateway, "How an application
+/// gateway works", section "Modifications to the request").
+fn address(hop: &str) -> Option<IpAddr> {
+    hop.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|place| place.ip()))
 }
 
 #[cfg(test)]
@@ -51,6 +57,8 @@ mod tests {
             ("203.0.113.5", "198.51.100.1", "203.0.113.5"),
             ("10.0.0.1", "198.51.100.1", "198.51.100.1"),
             ("10.0.0.1", "1.1.1.1, 198.51.100.1, 10.9.9.9", "198.51.100.1"),
+            ("10.0.0.1", "1.1.1.1, 198.51.100.1:49152", "198.51.100.1"),
+            ("10.0.0.1", "[2001:db8::1]:443, 10.9.9.9:80", "2001:db8::1"),
             ("10.0.0.1", "garbage", "10.0.0.1"),
             ("10.0.0.1", "", "10.0.0.1"),
         ];

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::intake::{Intake, Planned, SourceIntake};
+use super::intake::{Intake, Planned, SourceIntake, result_word, tell_not_kept};
 use super::refusal::Refusal;
 use crate::domain::Delivery;
 use crate::store::{Admission, Admitted, StoreError};
@@ -42,7 +42,8 @@ impl Intake {
         };
         match self.store.admit(admission).await {
             Ok(Admitted::New(receipt) | Admitted::Duplicate(receipt)) => {
-                self.metrics.delivery(&source.name, super::intake::result_word(receipt.status));
+                tell_not_kept(&source.name, &receipt);
+                self.metrics.delivery(&source.name, result_word(&receipt));
                 Queued::Stored
             }
             Err(error) => Queued::Unstored(unstored(&error)),

@@ -5,7 +5,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
@@ -124,7 +124,7 @@ impl<'a> Session<'a> {
             parts: consumer.parts.clone(),
             source: Arc::clone(&consumer.source),
             over: CancellationToken::new(),
-            in_trouble: AtomicBool::new(false),
+            troubled: AtomicUsize::new(0),
         });
         Self { channel, hands, book: Book::default(), decisions, tell, out_of_patience: false }
     }
@@ -211,7 +211,9 @@ struct Hands {
     source: Arc<SourceIntake>,
     /// The session is over; what is held comes again.
     over: CancellationToken,
-    in_trouble: AtomicBool,
+    /// Messages that are held because they could not be stored. Others may pass meanwhile: a full quarantine is no trouble for
+    /// what needs none.
+    troubled: AtomicUsize,
 }
 
 impl Hands {
@@ -236,11 +238,11 @@ impl Hands {
             let delivery = message.delivery(self.source.name());
             match self.parts.intake.receive_queued(&self.source, delivery, message.id()).await {
                 Queued::Stored => {
-                    self.stored();
+                    self.stored(failures);
                     return (Verdict::Ack, false);
                 }
                 Queued::Refused => return (Verdict::Reject, false),
-                Queued::Unstored(why) => self.unstored(&why),
+                Queued::Unstored(why) => self.unstored(failures, &why),
             }
             if age(began, clock.steady()) >= PATIENCE {
                 return (Verdict::Leave, true);
@@ -254,16 +256,19 @@ impl Hands {
         (Verdict::Leave, false)
     }
 
-    fn stored(&self) {
-        if self.in_trouble.swap(false, Ordering::Relaxed) && !self.over.is_cancelled() {
+    /// What failed before is no trouble any more.
+    fn stored(&self, failures: u32) {
+        let was_last = failures > 0 && self.troubled.fetch_sub(1, Ordering::Relaxed) == 1;
+        if was_last && !self.over.is_cancelled() {
             self.parts.health.set(self.source.name(), Standing::Consuming);
             tracing::info!(source.name = %self.source.name(), "messages can be stored again");
         }
     }
 
     /// Told once for all that are held.
-    fn unstored(&self, why: &str) {
-        if !self.in_trouble.swap(true, Ordering::Relaxed) && !self.over.is_cancelled() {
+    fn unstored(&self, failures: u32, why: &str) {
+        let is_first = failures == 0 && self.troubled.fetch_add(1, Ordering::Relaxed) == 0;
+        if is_first && !self.over.is_cancelled() {
             self.parts.health.set(self.source.name(), Standing::Holding);
             let source = self.source.name();
             tracing::error!(source.name = %source, error = why, "messages cannot be stored; they are held");

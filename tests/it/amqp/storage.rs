@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use rusqlite::Connection;
+use serde_json::json;
+use sever::clock::Clock;
+use sever::verify::Signer;
 
-use super::scene::Scene;
-use crate::support::broker::{until, url};
-use crate::testapp::by_email;
+use super::scene::{Scene, config, queue_name};
+use crate::support::broker::{Broker, Outgoing, until, url};
+use crate::testapp::{TestApp, by_email, signing};
 
 /// Somebody has the database locked: another program, a backup, a full disk.
 fn lock(scene: &Scene) -> Connection {
@@ -85,4 +88,48 @@ async fn an_end_finishes_what_can_be_stored() {
         (stored + u64::from(left) == 400).then_some(())
     })
     .await;
+}
+
+/// The quarantine of this source holds as much as it may.
+fn fill_quarantine(folder: &std::path::Path, source: &str) -> Connection {
+    let store = Connection::open(folder.join("sever.db")).expect("the database");
+    let row = "INSERT INTO quarantine_sizes (source, entries, bytes) VALUES (?1, 10000, 0)";
+    store.execute(row, [source]).expect("written");
+    store
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_quarantine_holds_what_needs_it_and_lets_the_rest_pass() {
+    let scene = Scene::start().await;
+    let store = fill_quarantine(scene.app.folder.path(), "queue");
+    scene.publish(&scene.signed("msg_bad", &json!({"not": "an alert"}))).await;
+    until_held(&scene).await;
+    for n in 0..20 {
+        let email = format!("person-{n}@example.com");
+        scene.publish(&scene.signed(&format!("msg_{n}"), &by_email(&format!("edr-{n}"), &email))).await;
+        scene.until_counted("accepted", n + 1).await;
+        let told = scene.degraded().await;
+        assert_eq!(told, ["queue: its messages cannot be stored"], "one is held still, whatever passes");
+    }
+    store.execute("UPDATE quarantine_sizes SET entries = 0", []).expect("written");
+    scene.until_counted("quarantined", 1).await;
+    scene.until_consuming().await;
+    scene.assert_all_answered().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_acts_and_cannot_be_kept_as_well_is_counted_apart() {
+    let (broker, queue) = (Broker::at(&url()).await, queue_name());
+    broker.queues(&queue).await;
+    let broken = "  - {name: broken, when: 'alert.attributes.score > 5', revoke: [{provider: okta}]}\nguardrails:";
+    let app = TestApp::with(&config(&url(), &queue, "").replace("guardrails:", broken)).await;
+    let _store = fill_quarantine(app.folder.path(), "queue");
+    let body = by_email("edr-1", "ana@example.com");
+    let signer = Signer::new(&signing()).expect("a signer");
+    let headers = signer.sign("msg_1", app.clock.now(), body.to_string().as_bytes()).expect("signed");
+    broker.publish(&queue, &Outgoing::new(&body, headers)).await;
+    app.app.consume_queues();
+    let line = "sever_deliveries_total{source=\"queue\",result=\"not_kept\"} 1";
+    until("it is told", async || app.app.metrics.render().contains(line).then_some(())).await;
+    assert_eq!(app.jobs(None).await.len(), 1, "the other rule acts");
 }

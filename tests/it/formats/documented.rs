@@ -40,7 +40,7 @@ fn the_documented_mapping_reads_the_documented_payload() {
     let (source, payload) = custom();
     let config: Value = serde_saphyr::from_str(&source).expect("YAML");
     let mapping: MappingSettings =
-        serde_json::from_value(config["sources"]["siem"]["alert"].clone()).expect("a mapping");
+        serde_json::from_value(config["sources"]["acme-shield"]["alert"].clone()).expect("a mapping");
     let found = alerts(&mapped(&mapping), &payload);
     assert_eq!(found.len(), 1, "the closed one never acts");
     assert_eq!((found[0].id.as_str(), found[0].severity.as_str()), ("acme/9007199254740993", "critical"));
@@ -58,10 +58,10 @@ fn plan_shows_each_field_and_the_expression_it_came_from() {
         path.to_str().expect("a path").to_owned()
     };
     let (file, body) = (put("sever.yaml", &config(&source)), put("payload.json", &payload));
-    let (status, out, err) = run(&["plan", "-c", &file, "--source", "siem", &body]);
+    let (status, out, err) = run(&["plan", "-c", &file, "--source", "acme-shield", &body]);
     assert_eq!(status, Some(0), "{err}");
     for expected in [
-        "Alert acme/9007199254740993 from siem: session_stolen, critical",
+        "Alert acme/9007199254740993 from acme-shield: session_stolen, critical",
         "severity is \"critical\"",
         "from item.score >= 90 ? critical : item.score >= 70 ? high : low",
         "Element 1 is left out, for skip_when is true",
@@ -70,7 +70,7 @@ fn plan_shows_each_field_and_the_expression_it_came_from() {
     ] {
         assert!(out.contains(expected), "{expected:?} is not in:\n{out}");
     }
-    let (_, out, _) = run(&["plan", "--json", "-c", &file, "--source", "siem", &body]);
+    let (_, out, _) = run(&["plan", "--json", "-c", &file, "--source", "acme-shield", &body]);
     let planned: Value = serde_json::from_str(&out).expect("JSON");
     let fields = planned["alerts"][0]["fields"].as_array().expect("fields");
     let id = fields.iter().find(|field| field["field"] == "id").expect("the id");
@@ -79,13 +79,13 @@ fn plan_shows_each_field_and_the_expression_it_came_from() {
     assert_eq!(planned["skipped"][0]["element"], 1);
 
     let bad = put("bad.json", &payload.replace("\"score\": 92", "\"score\": \"P1\""));
-    let (status, out, err) = run(&["plan", "-c", &file, "--source", "siem", &bad]);
+    let (status, out, err) = run(&["plan", "-c", &file, "--source", "acme-shield", &bad]);
     assert_eq!(status, Some(1), "{err}");
     assert!(out.contains("Element 0 would be kept in quarantine:") && out.contains("severity FAILED:"), "{out}");
     let (status, _, err) =
         run(&["check", "-c", &put("slip.yaml", &config(&source).replace("item.score >= 90", "itme.score >= 90"))]);
     assert_eq!(status, Some(2));
-    assert!(err.contains("sources.siem.alert.severity: column 1: unknown variable \"itme\""), "{err}");
+    assert!(err.contains("sources.acme-shield.alert.severity: column 1: unknown variable \"itme\""), "{err}");
 }
 
 #[test]
