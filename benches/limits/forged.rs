@@ -123,7 +123,7 @@ async fn honest(
         let flood = flood.map(|(from, path)| Flood::start(to, from, path, usize::MAX));
         flood.iter().for_each(Flood::until_begun);
         let heard = send_over(to, HONEST_CONNECTIONS, requests);
-        flood.into_iter().for_each(|flood| drop(flood.ended()));
+        let _ = flood.map(Flood::ended);
         heard
     };
     tokio::task::spawn_blocking(sending).await.expect("sent").quantile(0.99).as_secs_f64()

@@ -13,8 +13,11 @@ pub mod rfc9421;
 pub mod schemes;
 pub mod verify;
 
+/// A name, and what is called with each input.
+pub type Target = (&'static str, fn(&[u8]));
+
 /// Each target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+pub const TARGETS: [Target; 7] = [
     ("verify", verify::run),
     ("altered", altered::run),
     ("rfc9421", rfc9421::run),

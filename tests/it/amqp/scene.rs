@@ -121,7 +121,7 @@ impl Scene {
 
     /// Stops consuming; whatever was not acknowledged is in the queue again.
     pub(super) async fn stop(&self) {
-        self.app.lifecycle.finish(std::time::Duration::from_secs(10), std::time::Duration::from_secs(1)).await;
+        self.app.lifecycle.finish(std::time::Duration::from_secs(60), std::time::Duration::from_secs(1)).await;
     }
 
     /// Nothing was left behind, held or not.
