@@ -26,8 +26,10 @@ use crate::ingest::{
 };
 use crate::lifecycle::Lifecycle;
 use crate::listener::{self, ListenerLimits};
+use crate::notify::Notifier;
 use crate::provider::{Configured, Providers};
-use crate::store::{self, JobStore, Operations, Retention, Store};
+use crate::sealer::Sealer;
+use crate::store::{self, JobStore, Operations, Outbox, Retention, Routes, Store};
 use crate::telemetry::Metrics;
 use crate::worker::{LEASE, ProofPolicy, RetryPolicy, Station, Worker};
 pub use role::Role;
@@ -60,6 +62,11 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// How the queues stand.
     pub queue_health: Arc<QueueHealth>,
+    /// Tells others what became of alerts.
+    pub notifier: Arc<Notifier>,
+    routes: Routes,
+    /// Seals the audit record, where there is a key.
+    pub sealer: Option<Arc<Sealer>>,
     lifecycle: Lifecycle,
     clock: Arc<dyn Clock>,
     listen: DetailedListen,
@@ -135,6 +142,10 @@ impl App {
         let providers = loaded.config.providers.keys().cloned().collect();
         let listen = loaded.config.listen.detailed();
         let retention = loaded.retention;
+        let notifier = Notifier::new(store.clone(), loaded.targets, Arc::clone(&clock), Arc::clone(&metrics));
+        let keep = loaded.config.retention.audit.0;
+        let sealer =
+            loaded.audit_keys.signing.map(|key| Arc::new(Sealer::new(store.clone(), key, keep, Arc::clone(&clock))));
         let sources = &loaded.config.sources;
         let queues: BTreeMap<_, _> =
             sources.iter().filter_map(|(name, source)| Some((name.clone(), source.amqp.clone()?))).collect();
@@ -151,6 +162,9 @@ impl App {
             providers,
             admin,
             retention,
+            notifier: Arc::new(notifier),
+            routes: loaded.routes,
+            sealer,
             queues,
             queue_health,
             queues_only,
@@ -167,6 +181,7 @@ impl App {
 
     /// Binds the listeners and starts everything.
     pub async fn start(&self) -> anyhow::Result<Addresses> {
+        self.begin_telling().await?;
         if self.role.works() {
             self.hold_orphans().await?;
         }
@@ -197,6 +212,10 @@ impl App {
             self.lifecycle.spawn_vital("worker", async move { worker.run().await });
             let (store, retention, lifecycle) = (Arc::clone(&self.store), self.retention, self.lifecycle.clone());
             self.lifecycle.spawn_vital("retention", async move { prune_forever(store, retention, lifecycle).await });
+            self.notifier.start(&self.lifecycle);
+            if let Some(sealer) = self.sealer.clone() {
+                self.lifecycle.spawn_vital("sealer", sealer.run(self.lifecycle.clone()));
+            }
         }
         let (store, lifecycle) = (Arc::clone(&self.store), self.lifecycle.clone());
         self.lifecycle.spawn_vital("store", async move {
@@ -206,6 +225,11 @@ impl App {
             }
         });
         Ok(addresses)
+    }
+
+    /// Before anything may change: what becomes of jobs is told only from then on.
+    pub async fn begin_telling(&self) -> anyhow::Result<()> {
+        Ok(self.store.set_routes(self.routes.clone()).await?)
     }
 
     /// One consumer for each queue. Whether its broker is there is its own concern.

@@ -142,6 +142,22 @@ pub struct ProviderOnly {
     pub provider: String,
 }
 
+/// Somebody who is told.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TargetOnly {
+    /// The target.
+    pub target: String,
+}
+
+/// Somebody who is told, and how an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TargetResult {
+    /// The target.
+    pub target: String,
+    /// `delivered`, `failed` or `dead`.
+    pub result: &'static str,
+}
+
 /// A source.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct SourceOnly {
@@ -170,6 +186,11 @@ pub struct Metrics {
     pub quarantine: Family<SourceOnly, Count>,
     /// `sever_amqp_connected`
     pub amqp_connected: Family<SourceOnly, Count>,
+    /// `sever_notify_waiting`, set when scraped
+    pub notify_waiting: Family<TargetOnly, Count>,
+    /// `sever_notify_dead`, set when scraped
+    pub notify_dead: Family<TargetOnly, Count>,
+    notify: Family<TargetResult, Counter>,
     attempts: Family<ProviderClass, Counter>,
     revoked: Family<ProviderOnly, Histogram>,
     revocation: Family<ProviderOutcome, Histogram>,
@@ -202,6 +223,9 @@ impl Metrics {
             circuit: Family::default(),
             quarantine: Family::default(),
             amqp_connected: Family::default(),
+            notify_waiting: Family::default(),
+            notify_dead: Family::default(),
+            notify: Family::default(),
             attempts: Family::default(),
             revoked: Family::new_with_constructor(long_buckets),
             revocation: Family::new_with_constructor(long_buckets),
@@ -222,6 +246,9 @@ impl Metrics {
         registry.register("provider_circuit", "1 for the state that a circuit is in", self.circuit.clone());
         registry.register("quarantine", "Deliveries kept in quarantine", self.quarantine.clone());
         registry.register("amqp_connected", "Whether the queue is consumed", self.amqp_connected.clone());
+        registry.register("notify", "Attempts to deliver messages, by how they ended", self.notify.clone());
+        registry.register("notify_waiting", "Messages that were not taken yet", self.notify_waiting.clone());
+        registry.register("notify_dead", "Messages that were given up", self.notify_dead.clone());
         registry.register("attempts", "Attempts by how they ended", self.attempts.clone());
         let seconds = || Unit::Seconds;
         registry.register_with_unit("revoked", "Received to the provider's yes", seconds(), self.revoked.clone());
@@ -240,6 +267,11 @@ impl Metrics {
     pub fn attempt(&self, provider: &ProviderName, class: AttemptClass) {
         let labels = ProviderClass { provider: provider.to_string(), class: class.as_str() };
         self.attempts.get_or_create(&labels).inc();
+    }
+
+    /// Counts an attempt to deliver a message.
+    pub fn notified(&self, target: &str, result: &'static str) {
+        self.notify.get_or_create(&TargetResult { target: target.to_owned(), result }).inc();
     }
 
     /// Records how long it took from receipt to the provider's yes.

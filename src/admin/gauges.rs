@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use crate::domain::{CircuitState, HoldReason, JobState, ProviderName, SourceName};
+use crate::domain::{CircuitState, HoldReason, JobState, ProviderName, SourceName, TargetName};
 use crate::store::{Operations, StatusView, StoreError};
-use crate::telemetry::{Metrics, ProviderOnly, ProviderReason, ProviderState, SourceOnly};
+use crate::telemetry::{Metrics, ProviderOnly, ProviderReason, ProviderState, SourceOnly, TargetOnly};
 
 /// Every metric, with the gauges as they are now.
 pub struct Gauges {
@@ -21,6 +21,7 @@ pub struct Gauges {
 struct Seen {
     providers: BTreeSet<ProviderName>,
     sources: BTreeSet<SourceName>,
+    targets: BTreeSet<TargetName>,
 }
 
 impl Gauges {
@@ -32,7 +33,8 @@ impl Gauges {
         providers: impl IntoIterator<Item = ProviderName>,
         sources: impl IntoIterator<Item = SourceName>,
     ) -> Self {
-        let seen = Seen { providers: providers.into_iter().collect(), sources: sources.into_iter().collect() };
+        let (providers, sources) = (providers.into_iter().collect(), sources.into_iter().collect());
+        let seen = Seen { providers, sources, targets: BTreeSet::new() };
         Self { metrics, operations, seen: Mutex::new(seen) }
     }
 
@@ -49,6 +51,12 @@ impl Gauges {
         for source in &seen.sources {
             let labels = SourceOnly { source: source.to_string() };
             self.metrics.quarantine.get_or_create(&labels).set(gauge(status.quarantine.get(source)));
+        }
+        seen.targets.extend(status.notify.keys().cloned());
+        for target in &seen.targets {
+            let (labels, found) = (TargetOnly { target: target.to_string() }, status.notify.get(target));
+            self.metrics.notify_waiting.get_or_create(&labels).set(gauge(found.map(|found| &found.waiting)));
+            self.metrics.notify_dead.get_or_create(&labels).set(gauge(found.map(|found| &found.dead)));
         }
         Ok(self.metrics.render())
     }

@@ -21,6 +21,7 @@ use super::settings::Role::{self, Operator, Viewer};
 use super::{
     AdminState, alerts, audit, jobs, metrics, openapi, providers, quarantine, revocations, sessions, sources, status,
 };
+use crate::audit::{Seal, Signed, Stub};
 use crate::ingest::RefusalView;
 use crate::store::{AlertView, AuditView, BulkDone, JobDetail, JobView, Page, QuarantineView, Receipt, StatusView};
 
@@ -164,6 +165,11 @@ fn table() -> Vec<Entry> {
         look(Viewer, "/v1/audit", get(audit::list), "The audit record, oldest first.")
             .query(audit::LISTED)
             .answers::<Page<AuditView>>(),
+        look(Viewer, "/v1/audit/seals", get(audit::seals), "Seals of the audit record, newest first.")
+            .query(audit::SEALS)
+            .answers::<Page<Signed<Seal>>>(),
+        look(Viewer, "/v1/audit/stubs", get(audit::stubs), "What stands for rows that were removed from it.")
+            .answers::<Page<Signed<Stub>>>(),
         look(Viewer, "/openapi.json", get(openapi::show), "This description.").answers::<serde_json::Value>(),
         look(Viewer, "/metrics", get(metrics::scrape), "Metrics, in the OpenMetrics text format.").answers_text(),
     ]

@@ -41,6 +41,9 @@ pub(super) fn run(args: &CheckArgs) -> Outcome {
 }
 
 async fn check_all(loaded: &Loaded) -> Outcome {
+    if loaded.config.notify.is_empty() {
+        err("no `notify`: nobody is told of jobs that wait for a person; name somebody under `notify`");
+    }
     let mut failed = 0;
     for (name, configured) in loaded.providers.iter() {
         failed += usize::from(!check_one(name, configured).await);

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use clap::Args;
 
 use super::{Failure, Outcome, out};
+use crate::audit::SigningKey;
 
 /// Arguments of `sever init`.
 #[derive(Debug, Args)]
@@ -41,6 +42,10 @@ pub(super) fn run(args: &InitArgs) -> Outcome {
     let absolute = folder.canonicalize().context("cannot find the folder")?;
     write_new(&secrets.join("edr"), &format!("{}\n", webhook_secret()?), SECRET_MODE)?;
     write_new(&secrets.join("oncall"), &format!("{}\n", random_word()?), SECRET_MODE)?;
+    let audit_key = SigningKey::generate().context("no key for the audit record")?;
+    let public = SigningKey::from_pem(&audit_key).context("no key for the audit record")?.public();
+    write_new(&secrets.join("audit-key"), &audit_key, SECRET_MODE)?;
+    write_new(&folder.join("audit-key.pub"), &public.to_pem(), 0o644)?;
     write_new(&config, &TEMPLATE.replace("@DIR@", &absolute.display().to_string()), 0o644)?;
     out(&format!("Wrote {} and fresh secrets in {}.", config.display(), secrets.display()));
     out("Next:");

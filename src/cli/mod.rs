@@ -4,6 +4,7 @@
 
 mod alerts;
 mod approve;
+mod audit;
 mod bulk;
 mod check;
 mod client;
@@ -115,6 +116,9 @@ enum Command {
     /// List a person's sessions at a provider
     #[command(after_help = "Example: sever sessions slack --email ana@example.com")]
     Sessions(sessions::SessionsArgs),
+    /// List what happened, check that the record of it is whole, and export it
+    #[command(after_help = "Example: sever audit --job 0199a7f0-3c1e-7a52-9d0b-5a4f0e6b7c11")]
+    Audit(Box<audit::AuditArgs>),
     /// End a person's sessions now, without an alert
     #[command(after_help = "Example: sever revoke --email ana@example.com --reason 'lost laptop' --wait")]
     Revoke(Box<revoke::RevokeArgs>),
@@ -189,6 +193,7 @@ pub fn main() -> ExitCode {
         Command::Refusals(args) => refusals::run(&args),
         Command::Providers(args) => providers::run(&args),
         Command::Sessions(args) => sessions::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Revoke(args) => revoke::run(&args),
         Command::Pause(args) => pause::pause(&args),
         Command::Resume(args) => pause::resume(&args),

@@ -30,7 +30,17 @@ fn sheet(status: &StatusView) -> Sheet {
     gates(&mut sheet, status);
     circuits(&mut sheet, status);
     quarantine(&mut sheet, status);
+    messages(&mut sheet, status);
     sheet
+}
+
+fn messages(sheet: &mut Sheet, status: &StatusView) {
+    let rows = status.notify.iter().map(|(target, found)| {
+        let since = found.waiting_since.map(moment).unwrap_or_default();
+        let note = found.note.clone().unwrap_or_default();
+        vec![target.to_string(), found.waiting.to_string(), found.dead.to_string(), since, note]
+    });
+    sheet.table(&["NOT TOLD", "waiting", "given up", "since", "what went wrong last"], rows);
 }
 
 fn headline(status: &StatusView) -> String {

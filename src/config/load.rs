@@ -5,16 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::check::nearest;
-use super::{Config, Document, Problems, SecretUrl, StoreSettings};
+use super::{Config, Document, Problems, StoreSettings};
 use crate::admin::{AdminSettings, Role, Tokens};
+use crate::audit::AuditKeys;
 use crate::clock::Clock;
 use crate::decode::Decoder;
-use crate::domain::{ProviderName, ScopeKind, SourceName};
+use crate::domain::{ProviderName, ScopeKind, SourceName, TargetName};
 use crate::ingest::{OPERATOR_SOURCE, SourceSettings};
+use crate::notify::Target;
 use crate::policy::{KnownProviders, Policy, PolicySettings};
 use crate::provider::{ProviderSettings, Providers};
 use crate::settings::{ByteSize, SecretRef};
-use crate::store::{Retention, StoreUrl};
+use crate::store::{Retention, Routes, StoreUrl};
 use crate::verify::{Verifier, secret_marks};
 use crate::worker::{LEASE, LEASE_MARGIN};
 
@@ -39,6 +41,12 @@ pub struct Loaded {
     pub store: StoreUrl,
     /// How long.
     pub retention: Retention,
+    /// What seals the audit record, and whose seals are believed.
+    pub audit_keys: AuditKeys,
+    /// Who is told.
+    pub targets: Vec<Target>,
+    /// Of what.
+    pub routes: Routes,
     /// What works and should be better.
     pub warnings: Problems,
 }
@@ -65,18 +73,34 @@ impl Builder<'_> {
         let policy = self.policy(&config);
         let tokens = self.tokens(&config);
         let store = self.store(&config.store);
+        let audit = self.audit(&config);
+        let (targets, routes) = (self.targets(&config), self.routes(&config));
         self.relations(&config);
         self.advice(&config);
         let parts = (verifiers, decoders, providers, policy, tokens, store);
         let (Some(verifiers), Some(decoders), Some(providers), Some(policy), Some(tokens), Some(store)) = parts else {
             return Err(self.problems);
         };
+        let Some(audit_keys) = audit else { return Err(self.problems) };
         if self.problems.has_errors() {
             return Err(self.problems);
         }
         let kept = &config.retention;
         let retention = Retention { jobs: kept.jobs.0, ignored: kept.ignored.0, quarantine: kept.quarantine.0 };
-        Ok(Loaded { verifiers, decoders, providers, policy, tokens, store, retention, warnings: self.problems, config })
+        Ok(Loaded {
+            verifiers,
+            decoders,
+            providers,
+            policy,
+            tokens,
+            store,
+            retention,
+            audit_keys,
+            targets,
+            routes,
+            warnings: self.problems,
+            config,
+        })
     }
 
     fn error(&mut self, path: &str, message: impl Into<String>) {
@@ -180,13 +204,7 @@ impl Builder<'_> {
     }
 
     fn store(&mut self, settings: &StoreSettings) -> Option<StoreUrl> {
-        let text = match settings {
-            StoreSettings::Url(text) => Ok(text.clone()),
-            StoreSettings::Secret(SecretUrl { url }) => {
-                url.resolve().map(|url| url.expose().to_owned()).map_err(|error| error.to_string())
-            }
-        };
-        match text.and_then(|text| text.parse::<StoreUrl>()) {
+        match settings.locate() {
             Ok(url) => {
                 let StoreUrl::Postgres(inner) = &url else { return Some(url) };
                 if matches!(settings, StoreSettings::Url(_)) && inner.has_password() {
@@ -199,6 +217,57 @@ impl Builder<'_> {
                 None
             }
         }
+    }
+
+    fn targets(&mut self, config: &Config) -> Vec<Target> {
+        let mut targets = Vec::new();
+        for (name, settings) in &config.notify {
+            match Target::new(name, settings) {
+                Ok(target) => targets.push(target),
+                Err(found) => {
+                    for (key, message) in found {
+                        let dot = if key.is_empty() { "" } else { "." };
+                        self.error(&format!("notify.{name}{dot}{key}"), message);
+                    }
+                }
+            }
+        }
+        targets
+    }
+
+    fn routes(&mut self, config: &Config) -> Routes {
+        let sources = config.sources.iter().map(|(name, source)| (format!("sources.{name}"), &source.notify));
+        let rules = config.rules.iter().enumerate().map(|(at, rule)| (format!("rules[{at}]"), &rule.notify));
+        for (place, names) in sources.chain(rules) {
+            for (position, name) in names.iter().flatten().enumerate() {
+                if !config.notify.contains_key(name) {
+                    let known: Vec<_> = config.notify.keys().map(TargetName::as_str).collect();
+                    let message = format!("there is no {name} under `notify`; it has: {}", known.join(", "));
+                    self.error(&format!("{place}.notify[{position}]"), message);
+                }
+            }
+        }
+        let set = |names: &Vec<TargetName>| names.iter().cloned().collect();
+        let by_source = config.sources.iter().filter_map(|(name, it)| Some((name.clone(), set(it.notify.as_ref()?))));
+        let by_rule = config.rules.iter().filter_map(|it| Some((it.name.clone(), set(it.notify.as_ref()?))));
+        Routes {
+            targets: config.notify.iter().map(|(name, it)| (name.clone(), it.kinds())).collect(),
+            by_source: by_source.collect(),
+            by_rule: by_rule.collect(),
+        }
+    }
+
+    fn audit(&mut self, config: &Config) -> Option<AuditKeys> {
+        if config.audit.signing_key.is_none() {
+            let message = "there is no `signing_key`: the record is not sealed, so that cutting it off or making it anew \
+                           would not show, and it grows for ever; make one with `openssl genpkey -algorithm ed25519`";
+            self.warn("audit", message);
+        }
+        if config.retention.audit < config.retention.jobs {
+            let message = "keep the record for at least as long as `jobs`, whose attempts are told there alone";
+            self.error("retention.audit", message);
+        }
+        config.audit.keys().map_err(|found| found.into_iter().for_each(|(path, it)| self.error(&path, it))).ok()
     }
 
     /// What no part can see alone.

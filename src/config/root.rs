@@ -7,11 +7,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::admin::AdminSettings;
-use crate::domain::{ProviderName, SourceName};
+use crate::audit::AuditSettings;
+use crate::domain::{ProviderName, SourceName, TargetName};
 use crate::ingest::{ListenSettings, SourceSettings};
+use crate::notify::NotifySettings;
 use crate::policy::{GuardrailSettings, RuleSettings};
 use crate::provider::ProviderSettings;
 use crate::settings::{Duration, SecretRef};
+use crate::store::StoreUrl;
 
 /// `sever.yaml`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -29,6 +32,12 @@ pub struct Config {
     /// How long records are kept.
     #[serde(default)]
     pub retention: RetentionSettings,
+    /// How the audit record is sealed.
+    #[serde(default)]
+    pub audit: AuditSettings,
+    /// Who is told what became of alerts, and what waits for a person, by name.
+    #[serde(default)]
+    pub notify: BTreeMap<TargetName, NotifySettings>,
     /// Who sends alerts, by name.
     #[serde(default)]
     pub sources: BTreeMap<SourceName, SourceSettings>,
@@ -65,6 +74,19 @@ pub struct SecretUrl {
     pub url: SecretRef,
 }
 
+impl StoreSettings {
+    /// Where it is.
+    pub fn locate(&self) -> Result<StoreUrl, String> {
+        let text = match self {
+            Self::Url(text) => text.clone(),
+            Self::Secret(SecretUrl { url }) => {
+                url.resolve().map(|url| url.expose().to_owned()).map_err(|error| error.to_string())?
+            }
+        };
+        text.parse()
+    }
+}
+
 impl Default for StoreSettings {
     fn default() -> Self {
         Self::Url("sqlite:///var/lib/sever/sever.db".to_owned())
@@ -81,11 +103,13 @@ pub struct RetentionSettings {
     pub ignored: Duration,
     /// Deliveries in quarantine. Default: 30d.
     pub quarantine: Duration,
+    /// The audit record, as far as it is sealed, and never less than what jobs that are kept refer to. Default: 400d.
+    pub audit: Duration,
 }
 
 impl Default for RetentionSettings {
     fn default() -> Self {
         let days = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
-        Self { jobs: days(90), ignored: days(7), quarantine: days(30) }
+        Self { jobs: days(90), ignored: days(7), quarantine: days(30), audit: days(400) }
     }
 }

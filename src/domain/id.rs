@@ -68,6 +68,11 @@ name! {
     ProviderName
 }
 
+name! {
+    /// Somebody who is told what became of alerts. The key under `notify:`.
+    TargetName
+}
+
 fn is_name(text: &str) -> bool {
     let fits = (1..=63).contains(&text.len());
     let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());

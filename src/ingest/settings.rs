@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::amqp::AmqpSettings;
 use crate::decode::{AlertFormat, MappingSettings};
+use crate::domain::TargetName;
 use crate::settings::{ByteSize, Duration, Rate};
 use crate::verify::VerifySettings;
 
@@ -47,6 +48,9 @@ pub struct SourceSettings {
     /// Its alerts are planned and resolved, and nothing is sent. Default: false.
     #[serde(default)]
     pub dry_run: bool,
+    /// Who is told what became of its alerts: names under `notify`. Default: whoever its rules name, or everyone.
+    #[serde(default)]
+    pub notify: Option<Vec<TargetName>>,
 }
 
 impl SourceSettings {

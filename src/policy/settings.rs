@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{ProviderName, ScopeKind, Severity, SourceName};
+use crate::domain::{ProviderName, ScopeKind, Severity, SourceName, TargetName};
 use crate::settings::Duration;
 
 /// Which alerts end whose sessions where, and what must never happen.
@@ -35,6 +35,9 @@ pub struct RuleSettings {
     /// Whether its jobs resolve the account and send nothing. Default: `false`.
     #[serde(default)]
     pub dry_run: bool,
+    /// Who is told what became of its jobs: names under `notify`. Default: whoever the source names, or everyone.
+    #[serde(default)]
+    pub notify: Option<Vec<TargetName>>,
 }
 
 /// What a rule ends at one provider.

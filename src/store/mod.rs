@@ -3,11 +3,13 @@
 //! Every method is one whole state change, with its audit row, in one transaction. It answers after the commit; only a
 //! claim may be answered before, for nothing that matters is done under it until `bind` is on disk.
 
+mod audit;
 mod closures;
 mod ending;
 mod keys;
 mod merging;
 mod model;
+mod outbox;
 mod postgres;
 mod receipts;
 mod sqlite;
@@ -27,14 +29,16 @@ use crate::clock::Clock;
 use crate::domain::{Account, AlertId, Budget, Claim, HoldReason, JobId, Proof, ProviderName, Settlement, SourceName};
 use crate::telemetry::Metrics;
 
+pub use audit::{AuditFilter, AuditStore, Heads, Removal};
 pub use model::{
     Admission, Admitted, AlertReceipt, AlertView, AuditView, Backlog, Bound, BudgetView, BulkDone, BulkOrder,
     CircuitView, ClaimRequest, Consent, Decision, DeliveryStatus, GateView, JobDetail, JobFilter, JobReceipt, JobView,
     LeftJob, Page, PlannedAlert, QuarantineView, QuarantinedElement, Receipt, ReceiptStatus, ReserveView, Skipped,
     StatusView, StoredDelivery,
 };
+pub use outbox::{Message, MessageEnd, Outbox, OutboxView, Routes};
 pub use postgres::{PostgresStore, PostgresUrl};
-pub use sqlite::SqliteStore;
+pub use sqlite::{AuditReader, SqliteStore};
 
 /// The pipeline's core: jobs that survive anything but the disk.
 #[async_trait]
@@ -110,7 +114,7 @@ pub trait JobStore: Send + Sync {
 
 /// What operators see and do.
 #[async_trait]
-pub trait Operations: Send + Sync {
+pub trait Operations: AuditStore + Outbox {
     /// Records what an operator asks for, as [`JobStore::admit`] does a delivery, under their name.
     async fn order(&self, admission: Admission, actor: Actor) -> Result<Admitted, StoreError>;
 
@@ -273,4 +277,11 @@ pub async fn open(url: &StoreUrl, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) 
         StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, clock, metrics)?),
         StoreUrl::Postgres(url) => Arc::new(PostgresStore::open(url, clock, metrics).await?),
     })
+}
+
+/// Opens the record of a store to be read, also beside a running service. Changes nothing.
+pub fn read_audit(url: &StoreUrl) -> anyhow::Result<AuditReader> {
+    match url {
+        StoreUrl::Sqlite(path) => AuditReader::open(path),
+    }
 }

@@ -8,10 +8,11 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::outbox::OutboxView;
 use crate::audit::Actor;
 use crate::domain::{
     AlertId, Attempt, Budget, CircuitState, DeadReason, HoldReason, JobId, JobState, NewJob, Outcome, ProviderName,
-    Reserve, ScopeKind, Session, SessionRef, Severity, SourceName, Subject,
+    Reserve, ScopeKind, Session, SessionRef, Severity, SourceName, Subject, TargetName,
 };
 use crate::settings;
 
@@ -338,6 +339,9 @@ pub struct StatusView {
     /// How full the budgets are.
     #[serde(default)]
     pub budgets: Vec<BudgetView>,
+    /// Messages that were not taken yet, by target; a target without any is left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub notify: BTreeMap<TargetName, OutboxView>,
 }
 
 /// How full a budget is.
@@ -579,6 +583,12 @@ pub struct AuditView {
     pub actor: String,
     /// Everything else.
     pub detail: serde_json::Value,
+    /// The text of `detail` as it is hashed, where that is not `detail` without blanks and with its keys in order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail_text: Option<String>,
+    /// The row that tells the attempt before, of the same job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<i64>,
     /// Hex; covers this row and the one before.
     pub hash: String,
 }

@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::{Backlog, CircuitView, GateView, Page, StatusView};
-use crate::domain::{HoldReason, JobState, ProviderName, Scope, SessionRef, Subject, fold};
+use super::{Backlog, CircuitView, GateView, OutboxView, Page, StatusView};
+use crate::domain::{HoldReason, JobState, ProviderName, Scope, SessionRef, Subject, TargetName, fold};
 
 /// What is still open. Behind a closed gate, queued jobs count as held.
-pub(super) fn status(backlog: Backlog, gates: Vec<GateView>, circuits: Vec<CircuitView>) -> StatusView {
+pub(super) fn status(
+    backlog: Backlog,
+    gates: Vec<GateView>,
+    circuits: Vec<CircuitView>,
+    notify: BTreeMap<TargetName, OutboxView>,
+) -> StatusView {
     let mut jobs: BTreeMap<ProviderName, BTreeMap<JobState, u64>> = BTreeMap::new();
     let mut held: BTreeMap<ProviderName, BTreeMap<HoldReason, u64>> = BTreeMap::new();
     for (provider, state, count) in backlog.jobs {
@@ -29,6 +34,7 @@ pub(super) fn status(backlog: Backlog, gates: Vec<GateView>, circuits: Vec<Circu
         quarantine: backlog.quarantine.into_iter().map(|(source, entries, _)| (source, entries)).collect(),
         // The config has them.
         budgets: Vec::new(),
+        notify,
     }
 }
 

@@ -6,6 +6,7 @@ mod doors;
 mod logs;
 mod looks;
 mod openapi;
+mod recorded;
 mod replays;
 mod revocations;
 mod sessions;

@@ -363,6 +363,8 @@ fn wrong_usage_is_status_2() {
         &["jobs", "--limit", "0"],
         &["jobs", "--watch", "--json"],
         &["pause", "Not A Name"],
+        &["audit", "verify", "-c", "/nowhere.yaml"],
+        &["audit", "verify", "--seal", "/nowhere.json"],
         &["status", "--url", "ftp://127.0.0.1"],
         &["status", "--url", "http://user:pass@127.0.0.1"],
         &["sign", "--scheme", "rot13", "--secret-file", "x"],

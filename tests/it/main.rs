@@ -2,13 +2,14 @@
 
 mod admin;
 mod amqp;
+mod audit;
 mod challenges;
 mod cli_client;
 mod demo;
 mod docs;
 mod formats;
-mod guardrails;
 mod fuzz_corpus;
+mod guardrails;
 mod heavy;
 mod huawei_wire;
 mod isolation;
@@ -16,6 +17,7 @@ mod kill;
 mod layering;
 mod load;
 mod mattermost_wire;
+mod notify;
 mod okta_wire;
 mod pipeline;
 mod policy;

@@ -94,6 +94,11 @@ impl Server {
         }
     }
 
+    /// What it says, to be read also after it has ended.
+    pub(crate) fn log_handle(&self) -> Arc<Mutex<Vec<String>>> {
+        Arc::clone(&self.log)
+    }
+
     pub(crate) fn log(&self) -> Vec<String> {
         self.log.lock().expect("the log").clone()
     }

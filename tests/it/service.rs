@@ -181,7 +181,8 @@ async fn no_secret_leaves_the_process() {
     }
     let key = webhook.trim_start_matches("whsec_").to_owned();
     let raw = base64::engine::general_purpose::STANDARD.decode(&key).expect("base64");
-    let canaries = [OKTA_TOKEN.to_owned(), operator, key, hex::encode(&raw), format!("{raw:?}")];
+    let audit_key = setup.secret("audit-key").lines().nth(1).expect("PEM").to_owned();
+    let canaries = [OKTA_TOKEN.to_owned(), operator, key, hex::encode(&raw), format!("{raw:?}"), audit_key];
     for canary in &canaries {
         let leak = said.iter().find(|text| text.contains(canary.as_str()));
         assert!(leak.is_none(), "a secret was said: {}", leak.expect("found").chars().take(2000).collect::<String>());
@@ -247,7 +248,7 @@ async fn init_writes_over_nothing_and_its_secrets_are_for_one_user() {
     let again = sever().arg("init").arg(setup.folder.path()).output().expect("it runs");
     assert_eq!(again.status.code(), Some(2), "{}", String::from_utf8_lossy(&again.stderr));
     assert_eq!(setup.secret("edr"), before);
-    for name in ["secrets/edr", "secrets/oncall"] {
+    for name in ["secrets/edr", "secrets/oncall", "secrets/audit-key"] {
         let mode = mode_of(&setup.folder.path().join(name));
         assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
     }

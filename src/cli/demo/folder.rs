@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::audit::SigningKey;
 use crate::cli::init::{SECRET_MODE, random_word, webhook_secret, write_new};
 use crate::cli::place::Place;
 
@@ -26,6 +27,7 @@ impl Folder {
         }
         folder.keep(&folder.alert_secret(), &webhook_secret()?)?;
         folder.keep(&folder.operator_token(), &random_word()?)?;
+        write_new(&folder.audit_key(), &SigningKey::generate()?, SECRET_MODE)?;
         Ok(folder)
     }
 
@@ -41,6 +43,11 @@ impl Folder {
     /// What operators show.
     pub(super) fn operator_token(&self) -> PathBuf {
         self.0.join("secrets/oncall")
+    }
+
+    /// What the audit record is signed with.
+    fn audit_key(&self) -> PathBuf {
+        self.0.join("secrets/audit-key")
     }
 
     pub(super) fn config(&self) -> PathBuf {
@@ -81,6 +88,7 @@ impl Folder {
             .replace("@STORE@", &quoted(Path::new(&format!("sqlite://{}", self.0.join("sever.db").display()))))
             .replace("@EDR@", &quoted(&self.alert_secret()))
             .replace("@ONCALL@", &quoted(&self.operator_token()))
+            .replace("@AUDIT@", &quoted(&self.audit_key()))
             .replace("@PROVIDERS@\n", &providers)
             .replace("@REVOKE@", &revoke.join(", "));
         write_new(&self.config(), &config, 0o644)?;

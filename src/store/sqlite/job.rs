@@ -4,6 +4,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, params};
 
 use super::codec::{job_id, job_key, json, person_key, severity, state, to_json, word};
+use super::outbox::News;
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
 use crate::domain::{AlertId, JobId, JobState, NewJob, Origin, RevokeRequest};
@@ -182,6 +183,8 @@ fn insert_job(
     tx.count(&job.provider, None, Some(state));
     if state == JobState::Queued {
         tx.wake();
+    } else {
+        tx.tell(|| Some(News::Job(job.id)));
     }
     Ok((row, JobReceipt { id: job.id, provider: job.provider.clone(), subject: job.subject.clone(), state }))
 }

@@ -5,6 +5,7 @@
 //! answered when all that they saw is on disk.
 
 mod admit;
+mod audit;
 mod bind;
 mod budget;
 mod bulk;
@@ -16,9 +17,11 @@ mod codec;
 mod four_eyes;
 mod job;
 mod operate;
+mod outbox;
 mod read;
 mod record;
 mod schema;
+mod seals;
 mod settle;
 mod sync;
 mod tx;
@@ -32,11 +35,15 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use async_trait::async_trait;
+use jiff::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Notify;
 
 use super::*;
+use crate::audit::{Seal, Signed, Stub};
+use crate::domain::TargetName;
+pub use audit::AuditReader;
 use checkpoint::Checkpoints;
 use sync::SyncLog;
 use tx::Tx;
@@ -414,6 +421,67 @@ impl Operations for SqliteStore {
     }
 
     async fn audit(&self, after: Option<i64>, limit: u32) -> Result<Page<AuditView>, StoreError> {
-        self.read(move |db| read::audit(db, after, limit)).await
+        self.find_audit(AuditFilter { after, limit, ..AuditFilter::default() }).await
+    }
+}
+
+#[async_trait]
+impl Outbox for SqliteStore {
+    async fn set_routes(&self, routes: Routes) -> Result<(), StoreError> {
+        self.write(move |tx| outbox::begin(tx, &routes)).await
+    }
+
+    async fn claim_messages(
+        &self,
+        target: &TargetName,
+        limit: u32,
+        lease: Duration,
+    ) -> Result<Vec<Message>, StoreError> {
+        let (target, now) = (target.clone(), self.clock.steady());
+        let asked = target.clone();
+        if !self.read(move |db| outbox::is_due(db, &asked, now)).await? {
+            return Ok(Vec::new());
+        }
+        self.write(move |tx| outbox::claim(tx, &target, limit, lease)).await
+    }
+
+    async fn settle_message(&self, message: &Message, end: MessageEnd) -> Result<(), StoreError> {
+        let (seq, attempt) = (message.seq, message.attempt);
+        self.write(move |tx| outbox::settle(tx, seq, attempt, &end)).await
+    }
+}
+
+#[async_trait]
+impl AuditStore for SqliteStore {
+    async fn find_audit(&self, filter: AuditFilter) -> Result<Page<AuditView>, StoreError> {
+        self.read(move |db| audit::find(db, &filter)).await
+    }
+
+    async fn audit_heads(&self) -> Result<Heads, StoreError> {
+        self.read(seals::heads).await
+    }
+
+    async fn keep_seal(&self, seal: Signed<Seal>) -> Result<(), StoreError> {
+        self.write(move |tx| seals::keep(tx, &seal)).await
+    }
+
+    async fn seals(&self, cursor: Option<i64>, limit: u32) -> Result<Page<Signed<Seal>>, StoreError> {
+        self.read(move |db| seals::list(db, cursor, limit)).await
+    }
+
+    async fn stubs(&self) -> Result<Vec<Signed<Stub>>, StoreError> {
+        self.read(seals::stubs).await
+    }
+
+    async fn prunable_audit(&self, before: Timestamp) -> Result<Vec<Removal>, StoreError> {
+        self.read(move |db| seals::prunable(db, before)).await
+    }
+
+    async fn prune_audit(&self, stubs: Vec<Signed<Stub>>) -> Result<u64, StoreError> {
+        self.write(move |tx| seals::prune(tx, &stubs)).await
+    }
+
+    async fn thin_seals(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.write(move |tx| seals::thin(tx, before)).await
     }
 }

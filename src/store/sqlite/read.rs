@@ -11,8 +11,8 @@ use super::record;
 use crate::domain::{AlertId, HoldReason, JobId, JobState, ProviderName, RevokeRequest, SourceName, fold};
 use crate::store::view::{self, gate_of, page, sessions};
 use crate::store::{
-    AlertReceipt, AlertView, AuditView, Backlog, DeliveryStatus, GateView, JobDetail, JobFilter, JobReceipt, JobView,
-    Page, QuarantineView, QuarantinedElement, StatusView, StoreError, StoredDelivery,
+    AlertReceipt, AlertView, Backlog, DeliveryStatus, GateView, JobDetail, JobFilter, JobReceipt, JobView, Page,
+    QuarantineView, QuarantinedElement, StatusView, StoreError, StoredDelivery,
 };
 
 /// What keeps providers from being called.
@@ -81,7 +81,7 @@ fn oldest_due(
 
 /// What is still open.
 pub(super) fn status(db: &Connection, now: Timestamp) -> Result<StatusView, StoreError> {
-    Ok(view::status(backlog(db, now)?, gates(db)?, super::circuit::list(db)?))
+    Ok(view::status(backlog(db, now)?, gates(db)?, super::circuit::list(db)?, super::outbox::views(db)?))
 }
 
 /// Jobs, newest first.
@@ -332,31 +332,5 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<StoredDelivery> {
         headers: json(row, "headers")?,
         body: body.into(),
         received_at: time_at(row, "received_at")?,
-    })
-}
-
-/// The audit record, oldest first.
-pub(super) fn audit(db: &Connection, after: Option<i64>, limit: u32) -> Result<Page<AuditView>, StoreError> {
-    let limit = limit.clamp(1, 1000);
-    let mut statement = db.prepare_cached("SELECT * FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
-    let rows =
-        statement.query_map(params![after.unwrap_or(0), limit + 1], |row| Ok((row.get("seq")?, audit_view(row)?)))?;
-    Ok(page(rows.collect::<Result<_, _>>()?, limit))
-}
-
-fn audit_view(row: &Row<'_>) -> rusqlite::Result<AuditView> {
-    let job: Option<[u8; 16]> = row.get("job")?;
-    let alert: Option<[u8; 16]> = row.get("alert")?;
-    let hash: [u8; 32] = row.get("hash")?;
-    Ok(AuditView {
-        seq: row.get("seq")?,
-        at: time_at(row, "at")?,
-        writer: row.get("writer")?,
-        event: row.get("event")?,
-        job: job.map(|id| JobId(uuid::Uuid::from_bytes(id))),
-        alert: alert.map(|id| AlertId(uuid::Uuid::from_bytes(id))),
-        actor: row.get("actor")?,
-        detail: json(row, "detail")?,
-        hash: hex::encode(hash),
     })
 }

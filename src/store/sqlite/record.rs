@@ -39,4 +39,6 @@ pub(super) fn said(db: &Connection, row: Option<i64>) -> rusqlite::Result<Option
     let Some(row) = row else { return Ok(None) };
     db.prepare_cached("SELECT json_extract(detail, '$.result') FROM audit WHERE seq = ?1")?
         .query_row([row], |row| optional_json(row, 0))
+        .optional()
+        .map(Option::flatten)
 }

@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
-use crate::audit::{Actor, AuditEvent, AuditRecord, chain};
+use super::outbox::{self, News};
+use crate::audit::{Actor, AuditEvent, AuditRecord, Place, chain};
 use crate::clock::Clock;
 use crate::domain::{AlertId, JobId, JobState, ProviderName};
+use crate::store::Routes;
 
 /// The end of this process's audit chain.
 #[derive(Debug, Clone)]
@@ -56,6 +58,7 @@ pub(super) struct Tx<'a> {
     db: &'a Connection,
     chain: &'a mut Chain,
     leases: &'a mut Leases,
+    routes: &'a mut Routes,
     /// The wall clock when its changes last had to be waited for.
     pub(super) now: Timestamp,
     /// The steady clock then, in microseconds.
@@ -63,6 +66,7 @@ pub(super) struct Tx<'a> {
     counts: Vec<(ProviderName, JobState, i64)>,
     /// Budgets that were looked at, with how many they count by now.
     totals: Vec<(i64, i64)>,
+    news: Vec<News>,
     wake: bool,
 }
 
@@ -71,14 +75,22 @@ struct Gathered {
     head: Head,
     counts: usize,
     totals: Vec<(i64, i64)>,
+    news: usize,
     wake: bool,
 }
 
 impl<'a> Tx<'a> {
-    pub(super) fn new(db: &'a Connection, clock: &dyn Clock, chain: &'a mut Chain, leases: &'a mut Leases) -> Self {
+    pub(super) fn new(
+        db: &'a Connection,
+        clock: &dyn Clock,
+        chain: &'a mut Chain,
+        leases: &'a mut Leases,
+        routes: &'a mut Routes,
+    ) -> Self {
         let steady = clock.steady().as_microsecond();
         leases.given.clear();
-        Self { db, chain, leases, now: clock.now(), steady, counts: Vec::new(), totals: Vec::new(), wake: false }
+        let (counts, totals, news) = (Vec::new(), Vec::new(), Vec::new());
+        Self { db, chain, leases, routes, now: clock.now(), steady, counts, totals, news, wake: false }
     }
 
     /// Time has passed since it began.
@@ -118,19 +130,38 @@ impl<'a> Tx<'a> {
     }
 
     fn gathered(&self) -> Gathered {
-        Gathered { head: self.chain.head, counts: self.counts.len(), totals: self.totals.clone(), wake: self.wake }
+        Gathered {
+            head: self.chain.head,
+            counts: self.counts.len(),
+            totals: self.totals.clone(),
+            news: self.news.len(),
+            wake: self.wake,
+        }
     }
 
     fn forget(&mut self, before: Gathered) {
         self.chain.head = before.head;
         self.counts.truncate(before.counts);
         self.totals = before.totals;
+        self.news.truncate(before.news);
         self.wake = before.wake;
     }
 
     /// Tells the workers, after the commit, that something may be due.
     pub(super) fn wake(&mut self) {
         self.wake = true;
+    }
+
+    /// Who is told of what, from the next transaction on.
+    pub(super) fn set_routes(&mut self, routes: Routes) {
+        *self.routes = routes;
+    }
+
+    /// Something to be told, if there is anybody to tell.
+    pub(super) fn tell(&mut self, news: impl FnOnce() -> Option<News>) {
+        if !self.routes.is_empty() {
+            self.news.extend(news());
+        }
     }
 
     /// The number of a job's next attempt, after `latest`.
@@ -187,7 +218,8 @@ impl<'a> Tx<'a> {
 
     /// `earlier`: the row that tells the job's attempt before.
     pub(super) fn append(&mut self, record: &AuditRecord<'_>, earlier: Option<i64>) -> rusqlite::Result<()> {
-        let head = Head { seq: self.next_record(), hash: chain(&self.chain.head.hash, &self.chain.writer, record) };
+        let place = Place { writer: &self.chain.writer, seq: self.next_record(), earlier };
+        let head = Head { seq: place.seq, hash: chain(&self.chain.head.hash, &place, record) };
         self.sql(
             "INSERT INTO audit (seq, at, writer, event, job, alert, actor, detail, hash, earlier)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
@@ -205,6 +237,7 @@ impl<'a> Tx<'a> {
             earlier,
         ])?;
         self.chain.head = head;
+        self.tell(|| outbox::news(record));
         Ok(())
     }
 
@@ -220,6 +253,10 @@ impl<'a> Tx<'a> {
         let sql = "INSERT INTO budget_totals (budget, used) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET used = ?2 WHERE used <> ?2";
         for (budget, used) in &self.totals {
             self.sql(sql)?.execute([budget, used])?;
+        }
+        // A job that cannot be shown must not keep others from being settled.
+        if let Err(error) = outbox::write(&self, self.routes, &self.news) {
+            tracing::error!(error = %error, "what became of some jobs will not be told");
         }
         Ok(self.wake)
     }

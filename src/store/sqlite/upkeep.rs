@@ -22,12 +22,13 @@ pub(super) fn prune(tx: &mut Tx<'_>, retention: &Retention) -> Result<u64, Store
     let jobs = prune_jobs(tx, before(tx, retention.jobs))?;
     let accepted = prune_accepted(tx, before(tx, retention.jobs))?;
     let gates = prune_gates(tx, tx.steady.saturating_sub(micros(retention.jobs)))?;
+    let untold = super::outbox::prune(tx, before(tx, retention.jobs), BATCH)?;
     if ignored + quarantined + jobs + accepted > 0 {
         let detail = json!({"ignored": ignored, "quarantined": quarantined, "jobs": jobs, "accepted": accepted});
         tx.record(AuditEvent::Pruned, None, None, &Actor::system(), &detail.to_string())?;
     }
     let counted = super::budget::prune(tx)?;
-    Ok(guards + ignored + quarantined + jobs + accepted + gates + counted)
+    Ok(guards + ignored + quarantined + jobs + accepted + gates + untold + counted)
 }
 
 /// The earlier of the two clocks: a wall clock that jumped ahead must not throw away what is still of use.

@@ -13,7 +13,7 @@ use super::checkpoint::Checkpoints;
 use super::sync::{Commit, Durable, SyncLog, Syncs};
 use super::tx::{Chain, Leases, Tx};
 use crate::clock::Clock;
-use crate::store::StoreError;
+use crate::store::{Routes, StoreError};
 use crate::telemetry::Metrics;
 
 /// Changes in one transaction. More would make the first of them wait too long for the last.
@@ -118,8 +118,8 @@ impl Writer {
             metrics.commit(took, commit.changes.len());
         };
         let syncs = Syncs::start(sync, Arc::clone(&durable), ended)?;
-        let (leases, told) = (Leases::default(), Arc::clone(&durable));
-        let run = Loop { connection, checkpoints, clock, due, chain, leases, syncs, durable: told };
+        let (leases, routes, told) = (Leases::default(), Routes::default(), Arc::clone(&durable));
+        let run = Loop { connection, checkpoints, clock, due, chain, leases, routes, syncs, durable: told };
         let inbox = Inbox { queue: messages, closed: false };
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || run.run(inbox))?;
         Ok(Self { queue, durable, thread: Some(thread) })
@@ -194,6 +194,7 @@ struct Loop {
     due: Arc<Notify>,
     chain: Chain,
     leases: Leases,
+    routes: Routes,
     syncs: Syncs,
     durable: Arc<Durable>,
 }
@@ -258,7 +259,8 @@ impl Loop {
         care: Care,
     ) -> Result<Option<u64>, StoreError> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let mut tx = Tx::new(&self.connection, self.clock.as_ref(), &mut self.chain, &mut self.leases);
+        let (chain, leases, routes) = (&mut self.chain, &mut self.leases, &mut self.routes);
+        let mut tx = Tx::new(&self.connection, self.clock.as_ref(), chain, leases, routes);
         let mut applied = 0;
         while applied < changes.len() || gather(changes, inbox, &self.syncs, &mut tx, self.clock.as_ref()) {
             let change = &mut changes[applied];

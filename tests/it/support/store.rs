@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sever::audit::{Actor, AuditEvent, AuditRecord, chain};
+use sever::audit::Actor;
 use sever::clock::{Clock, ManualClock};
 use sever::domain::{
     Account, AlertId, Attempt, AttemptClass, Claim, JobId, JobState, NewJob, Next, Origin, ProviderName, RevokeRequest,
@@ -107,6 +107,12 @@ impl Bench {
     pub(crate) fn reopen(&mut self) {
         self.opened = None;
         self.opened = Some(self.backend.open(self.clock.clone(), self.cap));
+    }
+
+    /// Ends as a process does in good order; what is kept stays until the answer goes.
+    pub(crate) fn close(mut self) -> Box<dyn Backend> {
+        self.opened = None;
+        self.backend
     }
 
     pub(crate) fn jobs(&self) -> &Arc<dyn JobStore> {
@@ -232,20 +238,14 @@ impl Bench {
 
 /// Finds the first row that does not follow from the one before of the same writer.
 pub(crate) fn first_break(rows: &[AuditView]) -> Option<i64> {
-    let mut heads: HashMap<&str, [u8; 32]> = HashMap::new();
-    for row in rows {
-        let head = heads.entry(row.writer.as_str()).or_default();
-        let event: AuditEvent = serde_json::from_value(row.event.clone().into()).expect("an event");
-        let actor = match row.actor.strip_prefix("operator:") {
-            Some(name) => Actor::operator(name),
-            None => Actor::system(),
-        };
-        let detail = row.detail.to_string();
-        let record = AuditRecord { at: row.at, event, job: row.job, alert: row.alert, actor: &actor, detail: &detail };
-        *head = chain(head, &row.writer, &record);
-        if hex::encode(&head) != row.hash || actor.as_str() != row.actor {
+    let mut heads: HashMap<String, [u8; 32]> = HashMap::new();
+    for view in rows {
+        let row = view.clone().row().expect("a row");
+        let head = heads.entry(view.writer.clone()).or_default();
+        if !row.follows(head) {
             return Some(row.seq);
         }
+        *head = row.hash;
     }
     None
 }

@@ -138,7 +138,7 @@ CREATE TABLE audit (
   actor   TEXT    NOT NULL,
   detail  TEXT    NOT NULL,
   hash    BLOB    NOT NULL,
-  earlier INTEGER                        -- the row that tells the attempt before, of the same job; not hashed
+  earlier INTEGER                        -- the row that tells the attempt before, of the same job
 );
 
 -- Providers that fail. A closed circuit has no row.
@@ -181,3 +181,44 @@ CREATE TABLE budget_totals (
   budget INTEGER PRIMARY KEY,
   used   INTEGER NOT NULL
 );
+
+-- Seals and stubs of the audit record. Each text is the signed statement as JSON, as the operator API shows it.
+CREATE TABLE audit_seals (
+  number INTEGER PRIMARY KEY,
+  at     INTEGER NOT NULL,               -- wall
+  text   TEXT    NOT NULL
+);
+-- What stands for rows that were removed from the beginning of a writer's chain.
+CREATE TABLE audit_stubs (
+  writer TEXT    PRIMARY KEY,
+  seq    INTEGER NOT NULL,               -- the last row that was removed
+  text   TEXT    NOT NULL
+) WITHOUT ROWID;
+
+-- Messages that are to leave, made in the transaction of the change that they tell of. Those that were taken are gone.
+CREATE TABLE outbox (
+  seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+  id         TEXT    NOT NULL,           -- the same in every attempt
+  target     TEXT    NOT NULL,
+  kind       TEXT    NOT NULL,
+  body       TEXT    NOT NULL,           -- JSON
+  made_at    INTEGER NOT NULL,           -- steady
+  created_at INTEGER NOT NULL,           -- wall
+  attempts   INTEGER NOT NULL DEFAULT 0,
+  due_at     INTEGER,                    -- steady; also when its lease ends; NULL: given up
+  note       TEXT                        -- what went wrong last
+);
+CREATE INDEX outbox_due ON outbox (target, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX outbox_dead ON outbox (seq) WHERE due_at IS NULL;
+-- What is gathered for one message about many jobs.
+CREATE TABLE outbox_groups (
+  target  TEXT    NOT NULL,
+  kind    TEXT    NOT NULL,
+  count   INTEGER NOT NULL,
+  since   INTEGER NOT NULL,              -- wall
+  reasons TEXT    NOT NULL,              -- how many for each reason, as JSON
+  jobs    TEXT    NOT NULL,              -- some of them, as JSON
+  due_at  INTEGER,                       -- steady; NULL: nothing is gathered
+  last_at INTEGER,                       -- steady; when the last message was made
+  PRIMARY KEY (target, kind)
+) WITHOUT ROWID;
