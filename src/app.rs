@@ -1,38 +1,53 @@
-//! The only place that knows every concrete type: wires a loaded config into a running service.
+//! The only place that knows every concrete type: wires a loaded config into a running service, and keeps it in step with
+//! the config's file.
 
+mod changes;
+mod queues;
+mod reload;
 mod role;
+mod running;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tower::ServiceExt;
 
-use crate::admin::{self, AdminSettings, AdminState, Gauges, Hosts, ProviderInfo};
+use crate::admin::{self, AdminState, Gauges, Hosts, ProviderInfo};
 use crate::clock::Clock;
-use crate::config::{Config, Loaded};
-use crate::domain::{HoldReason, ProviderName, SourceName};
+use crate::config::{Config, Doors, Loaded};
+use crate::decode::Decoder;
+use crate::domain::{ProviderName, SourceName};
 use crate::ingest::{
-    self, AmqpSettings, DetailedListen, Intake, QueueConsumer, QueueHealth, QueueParts, SourceIntake, TrustedProxies,
+    self, AmqpSettings, DetailedListen, Intake, Planning, QueueHealth, QueueParts, SourceIntake, TrustedProxies,
     WebhookLimits,
 };
 use crate::lifecycle::Lifecycle;
-use crate::listener::{self, ListenerLimits};
+use crate::listener::{self, ListenerLimits, Secured};
+use crate::live::Live;
 use crate::notify::Notifier;
 use crate::provider::{Configured, Providers};
 use crate::sealer::Sealer;
-use crate::store::{self, JobStore, Operations, Outbox, Retention, Routes, Store};
+use crate::store::{self, JobStore, Operations, Routes, Store};
 use crate::telemetry::Metrics;
+use crate::tls::ServerTls;
+use crate::verify::Verifier;
 use crate::worker::{LEASE, ProofPolicy, RetryPolicy, Station, Worker};
+use changes::Summary;
+use queues::Queues;
+pub use reload::{ReloadError, Reloader};
 pub use role::Role;
+use running::{AdminRoom, InUse, Running, dry};
 
 /// How long running requests and attempts may take to finish once the end has begun. With the time that letting go
 /// takes, this stays below the 25 s that `sever serve` promises, and Kubernetes's default of 30 s.
@@ -47,8 +62,14 @@ const READY_WITHIN: Duration = Duration::from_secs(3);
 /// Old records are looked for this often.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
+/// A changed certificate is noticed within this time.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// The most connections to the operator API at once.
 const ADMIN_CONNECTIONS: usize = 128;
+
+/// The most connections for metrics at once; a scrape takes milliseconds.
+const METRICS_CONNECTIONS: usize = 32;
 
 /// Every part, joined.
 pub struct App {
@@ -70,12 +91,10 @@ pub struct App {
     lifecycle: Lifecycle,
     clock: Arc<dyn Clock>,
     listen: DetailedListen,
-    providers: BTreeSet<ProviderName>,
-    admin: Option<(AdminSettings, AdminState)>,
-    retention: Retention,
-    queues: BTreeMap<SourceName, AmqpSettings>,
-    /// No source takes webhooks, so without a broker no alert can come in.
-    queues_only: bool,
+    doors: Arc<Doors>,
+    /// Follows the config's file.
+    pub reloader: Arc<Reloader>,
+    running: Arc<Running>,
     role: Role,
 }
 
@@ -86,26 +105,23 @@ pub struct Addresses {
     pub alerts: SocketAddr,
     /// Operators.
     pub admin: Option<SocketAddr>,
+    /// Metrics, where they have a listener of their own.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl App {
     /// Joins the parts and opens the store. Nothing runs yet.
     pub async fn new(loaded: Loaded, clock: Arc<dyn Clock>, lifecycle: Lifecycle) -> anyhow::Result<Self> {
+        let summary = Summary::of(&loaded);
         let metrics = Arc::new(Metrics::new());
         let store = store::open(&loaded.store, Arc::clone(&clock), Arc::clone(&metrics)).await?;
         let jobs: Arc<dyn JobStore> = store.clone();
         let operations: Arc<dyn Operations> = store.clone();
         let policy = Arc::new(loaded.policy);
-        let mut decoders = loaded.decoders;
-        let sources = loaded.verifiers.into_iter().filter_map(|(name, verifier)| {
-            let settings = loaded.config.sources.get(&name)?;
-            let decoder = decoders.remove(&name)?;
-            Some(SourceIntake::new(name, settings, verifier, decoder, Arc::clone(&clock)))
-        });
+        let planning = Planning::new(Arc::clone(&policy), dry(&loaded.providers));
         let intake = Arc::new(Intake::new(
-            sources.collect(),
-            loaded.providers.iter().filter(|(_, it)| it.common.dry_run).map(|(name, _)| name.clone()).collect(),
-            Arc::clone(&policy),
+            source_intakes(&loaded.config, loaded.verifiers, loaded.decoders, &planning, &clock),
+            planning,
             Arc::clone(&jobs),
             Arc::clone(&clock),
             Arc::clone(&metrics),
@@ -119,38 +135,52 @@ impl App {
             Arc::clone(&metrics),
             lifecycle.clone(),
         );
+        let gauges = Arc::new(Gauges::new(
+            Arc::clone(&metrics),
+            Arc::clone(&operations),
+            loaded.config.providers.keys().cloned(),
+            loaded.config.sources.keys().cloned(),
+        ));
         let admin = loaded.config.admin.clone().zip(loaded.tokens).map(|(settings, tokens)| {
-            let gauges = Gauges::new(
-                Arc::clone(&metrics),
-                Arc::clone(&operations),
-                loaded.config.providers.keys().cloned(),
-                loaded.config.sources.keys().cloned(),
-            );
             let state = AdminState {
                 operations,
                 intake: Arc::clone(&intake),
                 providers: Arc::new(provider_infos(&loaded.config, &loaded.providers)),
                 clients: Arc::new(loaded.providers.clone()),
                 sources: Arc::new(loaded.config.sources.keys().cloned().collect()),
-                gauges: Arc::new(gauges),
+                gauges: Arc::clone(&gauges),
                 tokens: Arc::new(tokens),
                 hosts: Arc::new(Hosts::new(&settings, settings.listen)),
                 clock: Arc::clone(&clock),
             };
-            (settings, state)
+            AdminRoom { router: Live::new(admin::router(state.clone())), state: Live::new(state) }
         });
-        let providers = loaded.config.providers.keys().cloned().collect();
         let listen = loaded.config.listen.detailed();
-        let retention = loaded.retention;
         let notifier = Notifier::new(store.clone(), loaded.targets, Arc::clone(&clock), Arc::clone(&metrics));
         let keep = loaded.config.retention.audit.0;
         let sealer =
             loaded.audit_keys.signing.map(|key| Arc::new(Sealer::new(store.clone(), key, keep, Arc::clone(&clock))));
-        let sources = &loaded.config.sources;
-        let queues: BTreeMap<_, _> =
-            sources.iter().filter_map(|(name, source)| Some((name.clone(), source.amqp.clone()?))).collect();
-        let queue_health = Arc::new(QueueHealth::new(queues.keys().cloned(), Arc::clone(&metrics)));
-        let queues_only = !queues.is_empty() && queues.len() == sources.len();
+        let queues = queues_of(&loaded.config);
+        let queue_health = Arc::new(QueueHealth::new(queues.into_keys(), Arc::clone(&metrics)));
+        let parts = QueueParts {
+            intake: Arc::clone(&intake),
+            health: Arc::clone(&queue_health),
+            clock: Arc::clone(&clock),
+            lifecycle: lifecycle.clone(),
+        };
+        let running = Arc::new(Running {
+            store: Arc::clone(&store),
+            intake: Arc::clone(&intake),
+            worker: worker.clone(),
+            queues: Queues::new(parts),
+            gauges,
+            retention: Live::new(loaded.retention),
+            admin,
+            clock: Arc::clone(&clock),
+            in_use: Live::new(InUse { config: loaded.config, providers: loaded.providers, summary }),
+        });
+        let (path, clock_of_reloads) = (loaded.path, Arc::clone(&clock));
+        let reloader = Reloader::new(path, loaded.digest, Arc::clone(&running), clock_of_reloads, Arc::clone(&metrics));
         Ok(Self {
             intake,
             store,
@@ -159,16 +189,14 @@ impl App {
             lifecycle,
             clock,
             listen,
-            providers,
-            admin,
-            retention,
             notifier: Arc::new(notifier),
             routes: loaded.routes,
             sealer,
-            queues,
-            queue_health,
-            queues_only,
             role: Role::All,
+            doors: Arc::new(loaded.doors),
+            reloader: Arc::new(reloader),
+            running,
+            queue_health,
         })
     }
 
@@ -183,40 +211,51 @@ impl App {
     pub async fn start(&self) -> anyhow::Result<Addresses> {
         self.begin_telling().await?;
         if self.role.works() {
-            self.hold_orphans().await?;
+            self.running.hold_orphans().await?;
         }
         let alerts = bind(self.listen.address).await?;
-        let mut addresses = Addresses { alerts: alerts.local_addr()?, admin: None };
-        if let Some((settings, state)) = &self.admin {
+        let mut addresses = Addresses { alerts: alerts.local_addr()?, admin: None, metrics: None };
+        let in_use = self.running.in_use.get();
+        if let Some((settings, room)) = in_use.config.admin.as_ref().zip(self.running.admin.as_ref()) {
             let listener = bind(settings.listen).await?;
             let bound = listener.local_addr()?;
             addresses.admin = Some(bound);
-            let limits = ListenerLimits {
-                connections: ADMIN_CONNECTIONS,
-                connections_per_peer: ADMIN_CONNECTIONS,
-                header_timeout: self.listen.header_timeout.0,
-            };
+            let limits = self.limits_of(ADMIN_CONNECTIONS);
             // The port is known only now, where the config left it open.
-            let state = AdminState { hosts: Arc::new(Hosts::new(settings, bound)), ..state.clone() };
-            let router = admin::router(state);
-            let serving = listener::serve(listener, router, limits, self.lifecycle.clone());
+            let state = room.state.get();
+            room.furnish(AdminState { hosts: Arc::new(Hosts::new(settings, bound)), ..AdminState::clone(&state) });
+            let router = self.admin_router();
+            let secured = self.secured(self.doors.admin.as_ref());
+            let serving = listener::serve(listener, router, limits, secured, self.lifecycle.clone());
             self.lifecycle.spawn_vital("operator API", serving);
         }
-        let serving = listener::serve(alerts, self.alert_router(), self.alert_limits(), self.lifecycle.clone());
+        if let Some(settings) = &in_use.config.metrics {
+            let listener = bind(settings.listen).await?;
+            addresses.metrics = Some(listener.local_addr()?);
+            let router = admin::metrics_router(Arc::clone(&self.running.gauges));
+            let (limits, secured) = (self.limits_of(METRICS_CONNECTIONS), self.secured(self.doors.metrics.as_ref()));
+            let serving = listener::serve(listener, router, limits, secured, self.lifecycle.clone());
+            self.lifecycle.spawn_vital("metrics listener", serving);
+        }
+        let (limits, secured) = (self.alert_limits(), self.secured(self.doors.alerts.as_ref()));
+        let serving = listener::serve(alerts, self.alert_router(), limits, secured, self.lifecycle.clone());
         self.lifecycle.spawn_vital("alert listener", serving);
+        self.watch_certificates();
         if self.role.takes_in() {
             self.consume_queues();
         }
         if self.role.works() {
             let worker = self.worker.clone();
             self.lifecycle.spawn_vital("worker", async move { worker.run().await });
-            let (store, retention, lifecycle) = (Arc::clone(&self.store), self.retention, self.lifecycle.clone());
-            self.lifecycle.spawn_vital("retention", async move { prune_forever(store, retention, lifecycle).await });
+            let (running, lifecycle) = (Arc::clone(&self.running), self.lifecycle.clone());
+            self.lifecycle.spawn_vital("retention", async move { prune_forever(running, lifecycle).await });
             self.notifier.start(&self.lifecycle);
             if let Some(sealer) = self.sealer.clone() {
                 self.lifecycle.spawn_vital("sealer", sealer.run(self.lifecycle.clone()));
             }
         }
+        let (reloader, lifecycle) = (Arc::clone(&self.reloader), self.lifecycle.clone());
+        self.lifecycle.spawn_vital("config watch", async move { reloader.run(&lifecycle).await });
         let (store, lifecycle) = (Arc::clone(&self.store), self.lifecycle.clone());
         self.lifecycle.spawn_vital("store", async move {
             tokio::select! {
@@ -232,33 +271,42 @@ impl App {
         Ok(self.store.set_routes(self.routes.clone()).await?)
     }
 
-    /// One consumer for each queue. Whether its broker is there is its own concern.
-    pub fn consume_queues(&self) {
-        for (name, settings) in &self.queues {
-            let Some(source) = self.intake.source(name.as_str()) else { continue };
-            let parts = QueueParts {
-                intake: Arc::clone(&self.intake),
-                health: Arc::clone(&self.queue_health),
-                clock: Arc::clone(&self.clock),
-                lifecycle: self.lifecycle.clone(),
-            };
-            let consumer = QueueConsumer::new(parts, Arc::clone(source), settings.clone());
-            self.lifecycle.spawn_vital("queue consumer", consumer.run());
-        }
+    fn secured(&self, tls: Option<&Arc<ServerTls>>) -> Option<Secured> {
+        Some(Secured { tls: Arc::clone(tls?), metrics: Arc::clone(&self.metrics) })
     }
 
-    /// Jobs of a provider that left the config say what they wait for. Once it is back, the gate is probed open.
-    async fn hold_orphans(&self) -> anyhow::Result<()> {
-        let backlog = self.store.backlog().await?;
-        let open = backlog.jobs.iter().filter(|(_, state, count)| !state.is_final() && *count > 0);
-        let orphaned: BTreeSet<&ProviderName> =
-            open.map(|(provider, ..)| provider).filter(|provider| !self.providers.contains(*provider)).collect();
-        for provider in orphaned {
-            let note = "it is not in the config any more: put it back, or cancel its jobs".to_owned();
-            tracing::error!(provider.name = %provider, "jobs wait for a provider that is not in the config");
-            self.store.close_gate(provider, HoldReason::Misconfigured, note).await?;
-        }
-        Ok(())
+    fn watch_certificates(&self) {
+        let (doors, clock, metrics) = (Arc::clone(&self.doors), Arc::clone(&self.clock), Arc::clone(&self.metrics));
+        let lifecycle = self.lifecycle.clone();
+        self.lifecycle.spawn_vital("certificate watch", async move {
+            while !lifecycle.is_draining() {
+                doors.iter().for_each(|door| door.look(clock.now(), &metrics));
+                tokio::select! {
+                    () = lifecycle.draining() => {}
+                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                }
+            }
+        });
+    }
+
+    /// One consumer for each queue. Whether its broker is there is its own concern.
+    pub fn consume_queues(&self) {
+        self.running.queues.consume(&queues_of(&self.running.in_use.get().config));
+    }
+
+    /// The operator API as it is at the time of each request.
+    pub fn admin_router(&self) -> Router {
+        let running = Arc::clone(&self.running);
+        let now = move |request: Request| {
+            let router = running.admin.as_ref().map(|room| Router::clone(&room.router.get()));
+            async move {
+                match router {
+                    Some(router) => router.oneshot(request).await,
+                    None => Ok::<_, Infallible>(StatusCode::NOT_FOUND.into_response()),
+                }
+            }
+        };
+        Router::new().fallback_service(tower::service_fn(now))
     }
 
     /// Waits until everything has stopped, letting go of what does not finish in time.
@@ -277,12 +325,20 @@ impl App {
             store: Arc::clone(&self.store),
             lifecycle: self.lifecycle.clone(),
             queues: self.role.takes_in().then(|| Arc::clone(&self.queue_health)),
-            queues_only: self.queues_only,
+            doors: Arc::clone(&self.doors),
+            clock: Arc::clone(&self.clock),
+            reloader: Arc::clone(&self.reloader),
+            running: Arc::clone(&self.running),
         });
         if !self.role.takes_in() {
             return Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", ready);
         }
         ingest::router(Arc::clone(&self.intake), limits, Arc::clone(&self.clock), self.lifecycle.clone(), ready)
+    }
+
+    /// Of a listener that only a few of us use.
+    fn limits_of(&self, connections: usize) -> ListenerLimits {
+        ListenerLimits { connections, connections_per_peer: connections, header_timeout: self.listen.header_timeout.0 }
     }
 
     fn alert_limits(&self) -> ListenerLimits {
@@ -294,6 +350,25 @@ impl App {
             header_timeout: self.listen.header_timeout.0,
         }
     }
+}
+
+/// Every source that is whole.
+fn source_intakes(
+    config: &Config,
+    verifiers: BTreeMap<SourceName, Verifier>,
+    mut decoders: BTreeMap<SourceName, Decoder>,
+    planning: &Arc<Planning>,
+    clock: &Arc<dyn Clock>,
+) -> Vec<SourceIntake> {
+    let source = |(name, verifier): (SourceName, Verifier)| {
+        let (settings, decoder) = (config.sources.get(&name)?, decoders.remove(&name)?);
+        Some(SourceIntake::new(name, settings, verifier, decoder, Arc::clone(planning), Arc::clone(clock)))
+    };
+    verifiers.into_iter().filter_map(source).collect()
+}
+
+fn queues_of(config: &Config) -> BTreeMap<SourceName, AmqpSettings> {
+    config.sources.iter().filter_map(|(name, source)| Some((name.clone(), source.amqp.clone()?))).collect()
 }
 
 fn station(configured: &Configured) -> Station {
@@ -334,7 +409,10 @@ struct Readiness {
     lifecycle: Lifecycle,
     /// `None`: takes in nothing.
     queues: Option<Arc<QueueHealth>>,
-    queues_only: bool,
+    doors: Arc<Doors>,
+    clock: Arc<dyn Clock>,
+    reloader: Arc<Reloader>,
+    running: Arc<Running>,
 }
 
 async fn ready(State(readiness): State<Readiness>) -> Response {
@@ -355,22 +433,29 @@ async fn ready(State(readiness): State<Readiness>) -> Response {
     let circuits = circuits.iter().map(|circuit| format!("{}: failing", circuit.provider));
     let queues = readiness.queues.as_deref();
     let queue_troubles = queues.map(|queues| queues.degraded()).into_iter().flatten();
-    let degraded: Vec<String> = gates.chain(circuits).chain(queue_troubles).chain(readiness.store.troubles()).collect();
-    if readiness.queues_only && queues.is_some_and(|queues| !queues.is_any_connected()) {
+    let doors = readiness.doors.iter().filter_map(|door| door.degraded(readiness.clock.now()));
+    let degraded: Vec<String> = gates
+        .chain(circuits)
+        .chain(queue_troubles)
+        .chain(doors)
+        .chain(readiness.reloader.degraded())
+        .chain(readiness.store.troubles())
+        .collect();
+    if readiness.running.is_queues_only() && queues.is_some_and(|queues| !queues.is_any_connected()) {
         let body = json!({"status": "no broker", "degraded": degraded});
         return (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
     }
     Json(json!({"status": "ready", "degraded": degraded})).into_response()
 }
 
-async fn prune_forever(store: Arc<dyn Store>, retention: Retention, lifecycle: Lifecycle) {
+async fn prune_forever(running: Arc<Running>, lifecycle: Lifecycle) {
     loop {
         tokio::select! {
             () = lifecycle.draining() => return,
             () = tokio::time::sleep(PRUNE_EVERY) => {}
         }
         loop {
-            match store.prune(&retention).await {
+            match running.store.prune(&running.retention.get()).await {
                 Ok(0) => break,
                 Ok(removed) => tracing::info!(rows = removed, "removed old records"),
                 Err(error) => {

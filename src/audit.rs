@@ -78,6 +78,8 @@ pub enum AuditEvent {
     Replayed,
     /// An operator read the body of a delivery.
     BodyRead,
+    /// A changed config, or a changed secret, was taken on.
+    ConfigReloaded,
     /// Old records were removed.
     Pruned,
     /// The record up to here was signed.
@@ -141,6 +143,7 @@ impl AuditEvent {
             Self::Resumed => "resumed",
             Self::Replayed => "replayed",
             Self::BodyRead => "body_read",
+            Self::ConfigReloaded => "config_reloaded",
             Self::Pruned => "pruned",
             Self::Sealed => "sealed",
         }

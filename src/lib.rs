@@ -19,6 +19,7 @@ pub mod expression;
 pub mod ingest;
 pub mod lifecycle;
 pub mod listener;
+pub mod live;
 pub mod notify;
 pub mod policy;
 pub mod provider;
@@ -28,6 +29,7 @@ pub mod sealer;
 pub mod settings;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod verify;
 pub mod worker;
 

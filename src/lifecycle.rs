@@ -8,19 +8,40 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Shared by everything that runs. Cheap to clone.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Lifecycle {
     drain: CancellationToken,
+    /// The process's, of which `drain` may be a part.
+    whole: CancellationToken,
     abort: CancellationToken,
     failed: CancellationToken,
     tracker: TaskTracker,
+}
+
+impl Default for Lifecycle {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Lifecycle {
     /// Running.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        let whole = CancellationToken::new();
+        Self {
+            drain: whole.clone(),
+            whole,
+            abort: CancellationToken::new(),
+            failed: CancellationToken::new(),
+            tracker: TaskTracker::new(),
+        }
+    }
+
+    /// A part that may end before the whole does, and ends with it. A vital task of it that fails ends the whole.
+    #[must_use]
+    pub fn part(&self) -> Self {
+        Self { drain: self.drain.child_token(), ..self.clone() }
     }
 
     /// Spawns a task that the end waits for.
@@ -45,7 +66,7 @@ impl Lifecycle {
             if !lifecycle.is_draining() {
                 tracing::error!(task = name, panicked = ended.is_err(), "a task that must not stop has stopped");
                 lifecycle.failed.cancel();
-                lifecycle.start_drain();
+                lifecycle.whole.cancel();
             }
         });
     }

@@ -10,10 +10,13 @@ use axum::extract::ConnectInfo;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 
 use crate::lifecycle::Lifecycle;
+use crate::telemetry::Metrics;
+use crate::tls::{HandshakeError, ServerTls, TlsPeer};
 
 /// What peers may use up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +25,27 @@ pub struct ListenerLimits {
     pub connections: usize,
     /// Connections at once from one address.
     pub connections_per_peer: usize,
-    /// The longest that a request's head may take, and that a connection may idle.
+    /// The longest that a handshake or a request's head may take, and that a connection may idle.
     pub header_timeout: Duration,
 }
 
-/// Accepts until the drain begins, then lets running requests finish.
-pub async fn serve(listener: TcpListener, router: Router, limits: ListenerLimits, lifecycle: Lifecycle) {
+/// TLS on a listener, and where its handshakes are counted.
+#[derive(Clone)]
+pub struct Secured {
+    /// Our side of it.
+    pub tls: Arc<ServerTls>,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Accepts until the drain begins, then lets running requests finish. With `secured`, nothing is taken in the clear.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: ListenerLimits,
+    secured: Option<Secured>,
+    lifecycle: Lifecycle,
+) {
     let peers = Arc::new(Peers::default());
     loop {
         let accepted = tokio::select! {
@@ -37,7 +55,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ListenerLimits
         match accepted {
             Ok((stream, peer)) => {
                 let Some(seat) = Peers::seat(&peers, peer.ip(), &limits) else { continue };
-                let connection = converse(stream, peer, router.clone(), limits, lifecycle.clone());
+                let connection = welcome(stream, peer, router.clone(), limits, secured.clone(), lifecycle.clone());
                 lifecycle.spawn(async move {
                     connection.await;
                     drop(seat);
@@ -52,11 +70,48 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ListenerLimits
     }
 }
 
-async fn converse(stream: TcpStream, peer: SocketAddr, router: Router, limits: ListenerLimits, lifecycle: Lifecycle) {
+async fn welcome(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    limits: ListenerLimits,
+    secured: Option<Secured>,
+    lifecycle: Lifecycle,
+) {
     // Answers are small and awaited: never hold them back to fill a packet.
     let _ = stream.set_nodelay(true);
+    let Some(Secured { tls, metrics }) = secured else {
+        return converse(stream, peer, None, router, limits, lifecycle).await;
+    };
+    let accepted = tokio::select! {
+        () = lifecycle.draining() => return,
+        accepted = tls.accept(stream, limits.header_timeout) => accepted,
+    };
+    match accepted {
+        Ok((stream, other)) => {
+            tls.count(&metrics, "ok");
+            converse(stream, peer, Some(other), router, limits, lifecycle).await;
+        }
+        Err(error) => {
+            tls.count(&metrics, if matches!(error, HandshakeError::TooSlow) { "too_slow" } else { "failed" });
+            tracing::debug!(%peer, error = %error, "no TLS connection came about");
+        }
+    }
+}
+
+async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    peer: SocketAddr,
+    secured: Option<TlsPeer>,
+    router: Router,
+    limits: ListenerLimits,
+    lifecycle: Lifecycle,
+) {
     let service = router.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
+        if let Some(secured) = &secured {
+            request.extensions_mut().insert(secured.clone());
+        }
         request.map(axum::body::Body::new)
     });
     let connection = http1::Builder::new()

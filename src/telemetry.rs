@@ -165,6 +165,22 @@ pub struct SourceOnly {
     pub source: String,
 }
 
+/// A listener, by its key in the config.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ListenerOnly {
+    /// The listener.
+    pub listener: &'static str,
+}
+
+/// A listener and how a handshake ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ListenerResult {
+    /// The listener.
+    pub listener: &'static str,
+    /// `ok`, `failed` or `too_slow`.
+    pub result: &'static str,
+}
+
 type Seconds = Gauge<f64, AtomicU64>;
 type Count = Gauge<i64, AtomicI64>;
 
@@ -191,6 +207,16 @@ pub struct Metrics {
     /// `sever_notify_dead`, set when scraped
     pub notify_dead: Family<TargetOnly, Count>,
     notify: Family<TargetResult, Counter>,
+    /// `sever_config_reload_ok`
+    pub reload_ok: Count,
+    /// `sever_config_reload_timestamp_seconds`
+    pub reloaded_at: Count,
+    /// `sever_tls_handshakes_total`
+    pub tls_handshakes: Family<ListenerResult, Counter>,
+    /// `sever_tls_reload_ok`
+    pub tls_reload_ok: Family<ListenerOnly, Count>,
+    /// `sever_tls_not_after_seconds`
+    pub tls_not_after: Family<ListenerOnly, Count>,
     attempts: Family<ProviderClass, Counter>,
     revoked: Family<ProviderOnly, Histogram>,
     revocation: Family<ProviderOutcome, Histogram>,
@@ -226,6 +252,11 @@ impl Metrics {
             notify_waiting: Family::default(),
             notify_dead: Family::default(),
             notify: Family::default(),
+            reload_ok: Count::default(),
+            reloaded_at: Count::default(),
+            tls_handshakes: Family::default(),
+            tls_reload_ok: Family::default(),
+            tls_not_after: Family::default(),
             attempts: Family::default(),
             revoked: Family::new_with_constructor(long_buckets),
             revocation: Family::new_with_constructor(long_buckets),
@@ -249,6 +280,17 @@ impl Metrics {
         registry.register("notify", "Attempts to deliver messages, by how they ended", self.notify.clone());
         registry.register("notify_waiting", "Messages that were not taken yet", self.notify_waiting.clone());
         registry.register("notify_dead", "Messages that were given up", self.notify_dead.clone());
+        registry.register("config_reload_ok", "Whether the config in use is the one on disk", self.reload_ok.clone());
+        let taken = "When the config in use was taken on, since 1970";
+        registry.register_with_unit("config_reload_timestamp", taken, Unit::Seconds, self.reloaded_at.clone());
+        registry.register("tls_handshakes", "Handshakes by how they ended", self.tls_handshakes.clone());
+        registry.register(
+            "tls_reload_ok",
+            "Whether the files for TLS in use are those on disk",
+            self.tls_reload_ok.clone(),
+        );
+        let ends = "When the certificate ends, since 1970";
+        registry.register_with_unit("tls_not_after", ends, Unit::Seconds, self.tls_not_after.clone());
         registry.register("attempts", "Attempts by how they ended", self.attempts.clone());
         let seconds = || Unit::Seconds;
         registry.register_with_unit("revoked", "Received to the provider's yes", seconds(), self.revoked.clone());

@@ -38,6 +38,17 @@ impl Gauges {
         Self { metrics, operations, seen: Mutex::new(seen) }
     }
 
+    /// These too, from now on.
+    pub async fn also(
+        &self,
+        providers: impl IntoIterator<Item = ProviderName>,
+        sources: impl IntoIterator<Item = SourceName>,
+    ) {
+        let mut seen = self.seen.lock().await;
+        seen.providers.extend(providers);
+        seen.sources.extend(sources);
+    }
+
     /// The exposition text, counted just now.
     pub async fn render(&self) -> Result<String, StoreError> {
         // One at a time, or an older count could overwrite a newer one.

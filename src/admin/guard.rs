@@ -11,6 +11,7 @@ use super::AdminState;
 use super::fault::Fault;
 use super::settings::Role;
 use crate::audit::Actor;
+use crate::tls::TlsPeer;
 
 /// Who asks. Only [`authenticate`] makes one, so a handler that takes one cannot be reached without a token.
 #[derive(Debug, Clone)]
@@ -75,7 +76,8 @@ fn seal(headers: &mut HeaderMap, id: &str) {
 
 /// Refuses what is addressed to someone else.
 pub(super) async fn check_host(State(state): State<AdminState>, request: Request, next: Next) -> Response {
-    if state.hosts.admit(request.uri(), request.headers()) {
+    let scheme = if request.extensions().get::<TlsPeer>().is_some() { "https" } else { "http" };
+    if state.hosts.admit(scheme, request.uri(), request.headers()) {
         next.run(request).await
     } else {
         Fault::ForeignHost.into_response()

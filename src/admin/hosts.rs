@@ -12,7 +12,10 @@ use super::settings::{AdminSettings, HostName};
 
 /// The names that are ours.
 #[derive(Debug, Clone)]
-pub struct Hosts(Vec<HostName>);
+pub struct Hosts {
+    own: Vec<HostName>,
+    given: Vec<HostName>,
+}
 
 impl Hosts {
     /// The names of this machine with the port of `bound`, which is where we really listen, and those of the config.
@@ -24,14 +27,20 @@ impl Hosts {
         };
         let own = ["localhost", "127.0.0.1", "[::1]", &address]
             .map(|name| HostName { name: name.to_owned(), port: Some(bound.port()) });
-        Self(own.into_iter().chain(settings.hosts.iter().cloned()).collect())
+        Self { own: own.into(), given: settings.hosts.clone() }
     }
 
-    /// Whether a request is meant for us, and not sent by the page of someone else.
-    pub(super) fn admit(&self, uri: &Uri, headers: &HeaderMap) -> bool {
-        let addressed = matches!(only(headers, &HOST), Ok(Some(host)) if self.is_ours(host, "http"));
+    /// The same place under the names of another config.
+    #[must_use]
+    pub fn instead_of(before: &Self, settings: &AdminSettings) -> Self {
+        Self { own: before.own.clone(), given: settings.hosts.clone() }
+    }
+
+    /// Whether a request by this scheme is meant for us, and not sent by the page of someone else.
+    pub(super) fn admit(&self, scheme: &str, uri: &Uri, headers: &HeaderMap) -> bool {
+        let addressed = matches!(only(headers, &HOST), Ok(Some(host)) if self.is_ours(host, scheme));
         // An absolute target outranks `Host` (RFC 9112 section 3.2.2).
-        let targeted = uri.authority().is_none_or(|target| self.is_ours(target.as_str(), "http"));
+        let targeted = uri.authority().is_none_or(|target| self.is_ours(target.as_str(), scheme));
         let sent = match only(headers, &ORIGIN) {
             Ok(None) => true,
             Ok(Some(origin)) => self.is_own_origin(origin),
@@ -56,7 +65,7 @@ impl Hosts {
         let is_same = |ours: &HostName| {
             ours.name.eq_ignore_ascii_case(authority.host()) && ours.port.is_none_or(|known| known == port)
         };
-        self.0.iter().any(is_same)
+        self.own.iter().chain(&self.given).any(is_same)
     }
 }
 

@@ -49,7 +49,7 @@ pub use quarantine::{BodyEncoding, HeaderView, QuarantineDetail};
 pub use revocations::RevocationRequest;
 pub use routes::{Route, router, routes};
 pub use sessions::SessionListing;
-pub use settings::{AdminSettings, HostName, Role, TokenSettings};
+pub use settings::{AdminSettings, HostName, MetricsSettings, Role, TokenSettings};
 pub use tokens::Tokens;
 
 /// What the operator API works on. Cheap to clone.

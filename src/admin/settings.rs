@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::settings::SecretRef;
+use crate::tls::TlsSettings;
 
 /// The operator API: where it listens, and who may use it. Every request carries a token, on loopback too.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -15,6 +16,9 @@ pub struct AdminSettings {
     #[serde(default = "default_listen")]
     #[schemars(with = "String")]
     pub listen: SocketAddr,
+    /// Speaks HTTPS, and HTTP no more; with `client_ca`, every operator needs a certificate besides the token. Default: HTTP.
+    #[serde(default)]
+    pub tls: Option<TlsSettings>,
     /// Names, besides the address and those of this machine, under which the API is asked, for example behind an
     /// ingress: `sever.acme.com`, which stands for any port, or `sever.acme.com:8443`. Requests for other names are
     /// refused, so that no web page can reach it through a browser. Default: none.
@@ -22,6 +26,19 @@ pub struct AdminSettings {
     pub hosts: Vec<HostName>,
     /// Who may use it; at least one.
     pub tokens: Vec<TokenSettings>,
+}
+
+/// A listener for Prometheus alone: `GET /metrics` without a token, and nothing else. What is measured names sources and
+/// providers, and neither people nor secrets.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsSettings {
+    /// Address and port, for example `0.0.0.0:9090`.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// Speaks HTTPS, and HTTP no more; with `client_ca`, whoever asks needs a certificate. Default: HTTP.
+    #[serde(default)]
+    pub tls: Option<TlsSettings>,
 }
 
 fn default_listen() -> SocketAddr {

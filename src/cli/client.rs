@@ -16,6 +16,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use super::text::{Sheet, plain, plain_json};
+use super::tls::ClientTls;
 use super::{Failure, Outcome, err, out};
 use crate::domain::SourceName;
 use crate::ingest::Problem;
@@ -47,6 +48,8 @@ pub(super) struct Remote {
     url: BaseUrl,
     #[command(flatten)]
     token: TokenFile,
+    #[command(flatten)]
+    tls: ClientTls,
     /// Print the API's JSON as it is
     #[arg(long)]
     json: bool,
@@ -63,7 +66,7 @@ pub(super) struct TokenFile {
 impl Remote {
     /// The API, or why it cannot be asked.
     pub(super) fn api(&self) -> Result<Api, Failure> {
-        Api::new(&self.url, &self.token)
+        Api::new(&self.url, &self.token, &self.tls)
     }
 
     /// Prints the answer: as it came, or as `sheet` shows it.
@@ -222,8 +225,8 @@ pub(super) struct Http {
 impl Http {
     /// A client that goes nowhere else.
     #[expect(clippy::disallowed_methods, reason = "asks sever itself, never a provider; the limits are the same")]
-    pub(super) fn new(base: &BaseUrl) -> Result<Self, Failure> {
-        let client = reqwest::Client::builder()
+    pub(super) fn new(base: &BaseUrl, tls: &ClientTls) -> Result<Self, Failure> {
+        let builder = reqwest::Client::builder()
             .user_agent(concat!("sever/", env!("CARGO_PKG_VERSION")))
             .timeout(TIMEOUT)
             .connect_timeout(CONNECT_TIMEOUT)
@@ -231,9 +234,9 @@ impl Http {
             .retry(reqwest::retry::never())
             // A token must not pass through whatever the environment names as a proxy.
             .no_proxy()
-            .referer(false)
-            .build()
-            .map_err(|error| anyhow!("the HTTP client cannot start: {}", cause(&error)))?;
+            .referer(false);
+        let client =
+            tls.add_to(builder)?.build().map_err(|error| anyhow!("the HTTP client cannot start: {}", cause(&error)))?;
         Ok(Self { client, base: base.clone() })
     }
 
@@ -291,7 +294,13 @@ impl Http {
 
     fn unreachable(&self, error: &reqwest::Error) -> ApiError {
         let base = &self.base.0;
-        ApiError::Unreachable(if error.is_timeout() {
+        let reason = cause(error);
+        ApiError::Unreachable(if reason.to_ascii_lowercase().contains("certificate") {
+            format!(
+                "no TLS connection to {base} came about ({reason}); name with --ca who signed its certificate, and with \
+                 --cert and --key our own if it asks for one"
+            )
+        } else if error.is_timeout() {
             format!("{base} did not answer in time; is sever serving there, and is the way to it open?")
         } else if error.is_connect() {
             format!(
@@ -339,12 +348,12 @@ pub(super) struct Api {
 
 impl Api {
     /// With the token that the arguments name.
-    pub(super) fn new(base: &BaseUrl, token: &TokenFile) -> Result<Self, Failure> {
+    pub(super) fn new(base: &BaseUrl, token: &TokenFile, tls: &ClientTls) -> Result<Self, Failure> {
         let token = token.read()?;
         let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
             .map_err(|_| Failure::Usage(anyhow!("the token file holds more than a token; it has one line of text")))?;
         authorization.set_sensitive(true);
-        Ok(Self { http: Http::new(base)?, authorization })
+        Ok(Self { http: Http::new(base, tls)?, authorization })
     }
 
     /// Looks.

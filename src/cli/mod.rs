@@ -34,6 +34,7 @@ mod source;
 mod status;
 mod stop;
 mod text;
+mod tls;
 mod wait;
 mod words;
 

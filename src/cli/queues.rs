@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::client::{BaseUrl, Http};
 use super::text::plain;
+use super::tls::ClientTls;
 use super::{Failure, err, out};
 use crate::domain::SourceName;
 use crate::ingest::{Address, AmqpSettings, BrokerUrl, Link, LinkError, dead_letter_queue, look};
@@ -103,7 +104,7 @@ impl Management {
         let wrong = |message: String| Failure::Usage(anyhow::anyhow!(message));
         let base: BaseUrl = url.parse().map_err(wrong)?;
         let address = settings.urls.first().map_or_else(|| Err(String::new()), |url| url.resolve()).map_err(wrong)?;
-        Ok(Self { http: Http::new(&base)?, address })
+        Ok(Self { http: Http::new(&base, &ClientTls::default())?, address })
     }
 
     async fn check(&self, name: &str) -> anyhow::Result<Vec<Finding>> {

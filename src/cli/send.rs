@@ -12,6 +12,7 @@ use super::publish::{PublishArgs, Sought};
 use super::signing::{Signing, SigningArgs};
 use super::source::read_body;
 use super::text::plain_json;
+use super::tls::ClientTls;
 use super::wait::{self, Stopwatch};
 use super::{Failure, Outcome, block_on, err, out, receipt};
 use crate::domain::SourceName;
@@ -45,6 +46,8 @@ pub(super) struct SendArgs {
     admin_url: BaseUrl,
     #[command(flatten)]
     token: TokenFile,
+    #[command(flatten)]
+    tls: ClientTls,
     /// Print the receipt as JSON, and with --wait the jobs in a second line
     #[arg(long)]
     json: bool,
@@ -60,7 +63,7 @@ pub(super) fn run(args: &SendArgs) -> Outcome {
     };
     let delivery = Delivery { args, body: read_body(&args.body)?, signing, source };
     // Told before anything is sent.
-    let api = args.wait.then(|| Api::new(&args.admin_url, &args.token)).transpose()?;
+    let api = args.wait.then(|| Api::new(&args.admin_url, &args.token, &args.tls)).transpose()?;
     block_on(send(&delivery, api))?
 }
 
@@ -72,7 +75,7 @@ fn publish(args: &SendArgs, signing: &Signing) -> Outcome {
         let (Some(name), Some(settings)) = (&signing.source, &signing.settings) else {
             return Err(Failure::Usage(anyhow!("--wait needs the source's config: name both, and no --scheme")));
         };
-        Ok((Sought::new(name, settings, &body, signing.id())?, Api::new(&args.admin_url, &args.token)?))
+        Ok((Sought::new(name, settings, &body, signing.id())?, Api::new(&args.admin_url, &args.token, &args.tls)?))
     });
     let waiting = waiting.transpose()?;
     block_on(async {
@@ -126,7 +129,7 @@ struct Delivery<'a> {
 impl Delivery<'_> {
     /// Posts it; with `--wait`, again for as long as sever asks for patience and there is time.
     async fn post(&self, watch: &Stopwatch) -> Result<Answer, Failure> {
-        let http = Http::new(&self.args.url)?;
+        let http = Http::new(&self.args.url, &self.args.tls)?;
         loop {
             let error = match self.post_once(&http).await? {
                 Ok(answer) => return Ok(answer),

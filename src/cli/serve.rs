@@ -41,12 +41,22 @@ async fn serve(loaded: Loaded, clock: Arc<dyn Clock>, role: Role) -> Outcome {
     let app = App::new(loaded, clock, lifecycle.clone()).await?.with_role(role);
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let addresses = app.start().await?;
-    tracing::info!(alerts = %addresses.alerts, admin = ?addresses.admin, "listening");
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM: finishing what runs"),
-        _ = interrupt.recv() => tracing::info!("SIGINT: finishing what runs"),
-        () = lifecycle.draining() => {}
+    tracing::info!(alerts = %addresses.alerts, admin = ?addresses.admin, metrics = ?addresses.metrics, "listening");
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => {
+                tracing::info!("SIGHUP: reading the config again");
+                // What comes of it is told in the log.
+                let _ = app.reloader.reload().await;
+                continue;
+            }
+            _ = terminate.recv() => tracing::info!("SIGTERM: finishing what runs"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: finishing what runs"),
+            () = lifecycle.draining() => {}
+        }
+        break;
     }
     app.finish().await;
     if lifecycle.has_failed() {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::node::Node;
 use super::parse::{Fault, parse};
@@ -21,6 +22,7 @@ const MAX_SIZE: usize = 1 << 20;
 pub struct Document {
     file: String,
     root: Arc<Node>,
+    digest: [u8; 32],
 }
 
 impl Document {
@@ -46,7 +48,7 @@ impl Document {
         let text = std::str::from_utf8(bytes).map_err(|error| not_utf8(file_name, bytes, error.valid_up_to()))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         match parse(text) {
-            Ok(root) => Ok(Self { file: file_name.to_owned(), root }),
+            Ok(root) => Ok(Self { file: file_name.to_owned(), root, digest: Sha256::digest(bytes).into() }),
             Err(faults) => Err(problems(file_name, faults)),
         }
     }
@@ -86,6 +88,12 @@ impl Document {
     #[must_use]
     pub fn problems(&self) -> Problems {
         Problems::new(&self.file)
+    }
+
+    /// SHA-256 of what was read.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
     }
 
     /// The name given when it was read.

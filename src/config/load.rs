@@ -1,11 +1,11 @@
 //! From a document to parts that are ready to run, or to every problem at once.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::check::nearest;
-use super::{Config, Document, Problems, StoreSettings};
+use super::{Config, Document, Problems, StoreSettings, secrets};
 use crate::admin::{AdminSettings, Role, Tokens};
 use crate::audit::AuditKeys;
 use crate::clock::Clock;
@@ -17,6 +17,7 @@ use crate::policy::{KnownProviders, Policy, PolicySettings};
 use crate::provider::{ProviderSettings, Providers};
 use crate::settings::{ByteSize, SecretRef};
 use crate::store::{Retention, Routes, StoreUrl};
+use crate::tls::{ClientAuth, ServerTls, TlsSettings};
 use crate::verify::{Verifier, secret_marks};
 use crate::worker::{LEASE, LEASE_MARGIN};
 
@@ -25,8 +26,14 @@ const LARGEST_BODY: ByteSize = ByteSize(64 << 20);
 
 /// A config whose every part was built.
 pub struct Loaded {
+    /// Where it was read.
+    pub path: PathBuf,
+    /// SHA-256 of what was read.
+    pub digest: [u8; 32],
     /// What the file says.
     pub config: Config,
+    /// By which a changed secret is noticed, by the path of the part that it belongs to.
+    pub marks: BTreeMap<String, [u8; 32]>,
     /// Who is believed, by source.
     pub verifiers: BTreeMap<SourceName, Verifier>,
     /// How their alerts are read, by source.
@@ -47,8 +54,28 @@ pub struct Loaded {
     pub targets: Vec<Target>,
     /// Of what.
     pub routes: Routes,
+    /// TLS of the listeners that have it.
+    pub doors: Doors,
     /// What works and should be better.
     pub warnings: Problems,
+}
+
+/// TLS of each listener, where it has any.
+#[derive(Debug, Default)]
+pub struct Doors {
+    /// Alerts.
+    pub alerts: Option<Arc<ServerTls>>,
+    /// Operators.
+    pub admin: Option<Arc<ServerTls>>,
+    /// Metrics.
+    pub metrics: Option<Arc<ServerTls>>,
+}
+
+impl Doors {
+    /// Those that there are.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<ServerTls>> {
+        [&self.alerts, &self.admin, &self.metrics].into_iter().flatten()
+    }
 }
 
 impl Loaded {
@@ -56,17 +83,20 @@ impl Loaded {
     pub fn from_file(path: &Path, clock: &Arc<dyn Clock>) -> Result<Self, Problems> {
         let document = Document::load(path)?;
         let config = document.decode()?;
-        Builder { document: &document, problems: document.problems() }.build(config, clock)
+        Builder { path, document: &document, problems: document.problems() }.build(config, clock)
     }
 }
 
 struct Builder<'a> {
+    path: &'a Path,
     document: &'a Document,
     problems: Problems,
 }
 
 impl Builder<'_> {
     fn build(mut self, config: Config, clock: &Arc<dyn Clock>) -> Result<Loaded, Problems> {
+        // Before the secrets are read: one that changes in between is then noticed.
+        let marks = secrets::marks(&config);
         let verifiers = self.verifiers(&config);
         let decoders = self.decoders(&config);
         let providers = self.providers(&config, clock);
@@ -75,6 +105,7 @@ impl Builder<'_> {
         let store = self.store(&config.store);
         let audit = self.audit(&config);
         let (targets, routes) = (self.targets(&config), self.routes(&config));
+        let doors = self.doors(&config, clock);
         self.relations(&config);
         self.advice(&config);
         let parts = (verifiers, decoders, providers, policy, tokens, store);
@@ -87,7 +118,12 @@ impl Builder<'_> {
         }
         let kept = &config.retention;
         let retention = Retention { jobs: kept.jobs.0, ignored: kept.ignored.0, quarantine: kept.quarantine.0 };
+        let (path, digest, warnings) = (self.path.to_owned(), self.document.digest(), self.problems);
         Ok(Loaded {
+            path,
+            digest,
+            config,
+            marks,
             verifiers,
             decoders,
             providers,
@@ -98,8 +134,8 @@ impl Builder<'_> {
             audit_keys,
             targets,
             routes,
-            warnings: self.problems,
-            config,
+            doors,
+            warnings,
         })
     }
 
@@ -130,7 +166,7 @@ impl Builder<'_> {
                     }
                 }
             }
-            for warning in source.verify.warnings() {
+            for warning in source.verify.warnings(source.client_subjects.is_some()) {
                 self.warn(&format!("sources.{name}.verify"), warning.to_string());
             }
         }
@@ -270,6 +306,36 @@ impl Builder<'_> {
         config.audit.keys().map_err(|found| found.into_iter().for_each(|(path, it)| self.error(&path, it))).ok()
     }
 
+    fn doors(&mut self, config: &Config, clock: &Arc<dyn Clock>) -> Doors {
+        let listen = config.listen.detailed();
+        let admin = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
+        let metrics = config.metrics.as_ref().and_then(|metrics| metrics.tls.as_ref());
+        Doors {
+            alerts: self.door("listen", listen.tls.as_ref(), ClientAuth::Optional, clock),
+            admin: self.door("admin", admin, ClientAuth::Required, clock),
+            metrics: self.door("metrics", metrics, ClientAuth::Required, clock),
+        }
+    }
+
+    fn door(
+        &mut self,
+        key: &'static str,
+        settings: Option<&TlsSettings>,
+        auth: ClientAuth,
+        clock: &Arc<dyn Clock>,
+    ) -> Option<Arc<ServerTls>> {
+        match ServerTls::new(key, settings?, auth, clock.now()) {
+            Ok((tls, warnings)) => {
+                warnings.into_iter().for_each(|(field, message)| self.warn(&format!("{key}.tls.{field}"), message));
+                Some(Arc::new(tls))
+            }
+            Err(found) => {
+                found.into_iter().for_each(|(field, message)| self.error(&format!("{key}.tls.{field}"), message));
+                None
+            }
+        }
+    }
+
     /// What no part can see alone.
     fn relations(&mut self, config: &Config) {
         for (name, provider) in &config.providers {
@@ -286,6 +352,7 @@ impl Builder<'_> {
                 self.error(&format!("sources.{name}.{door}.max_body"), format!("use at most {LARGEST_BODY}"));
             }
         }
+        self.client_subjects(config);
         self.queues(config);
         self.guards_outlive_alerts(config);
         self.shared_secrets(config);
@@ -301,6 +368,30 @@ impl Builder<'_> {
                 let message = format!("there is no such source; {}", nearest(source.as_str(), &known));
                 self.error(&format!("guardrails.budgets[{position}].source"), message);
             }
+        }
+    }
+
+    /// Whoever is to be known by a certificate has to be asked for it.
+    fn client_subjects(&mut self, config: &Config) {
+        let asks = config.listen.detailed().tls.is_some_and(|tls| tls.client_ca.is_some());
+        let mut is_used = false;
+        for (name, source) in &config.sources {
+            let Some(subjects) = &source.client_subjects else { continue };
+            is_used = true;
+            let place = format!("sources.{name}.client_subjects");
+            if subjects.is_empty() {
+                self.error(&place, "names nobody, so nobody could deliver; name a subject, or remove the key");
+            }
+            if !source.takes_webhooks() {
+                self.error(&place, "is for webhooks; who may publish to a queue is the broker's to say");
+            } else if !asks {
+                self.error(&place, "nobody is asked for a certificate; set `listen.tls.client_ca`");
+            }
+        }
+        if asks && !is_used {
+            let message =
+                "has no effect yet: no source has `client_subjects`, so whoever shows no certificate is let in";
+            self.warn("listen.tls.client_ca", message);
         }
     }
 

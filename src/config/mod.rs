@@ -12,12 +12,14 @@ mod parse;
 mod path;
 mod problem;
 mod root;
+mod secrets;
 mod shape;
 #[cfg(test)]
 mod tests;
 mod typed;
 
 pub use document::Document;
-pub use load::{Loaded, known_providers};
+pub use load::{Doors, Loaded, known_providers};
 pub use problem::{Problem, Problems, Severity};
 pub use root::{Config, RetentionSettings, SecretUrl, StoreSettings};
+pub use secrets::secret_files;

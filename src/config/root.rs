@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::admin::AdminSettings;
+use crate::admin::{AdminSettings, MetricsSettings};
 use crate::audit::AuditSettings;
 use crate::domain::{ProviderName, SourceName, TargetName};
 use crate::ingest::{ListenSettings, SourceSettings};
@@ -26,6 +26,9 @@ pub struct Config {
     /// The operator API. Without it nobody can look in or approve.
     #[serde(default)]
     pub admin: Option<AdminSettings>,
+    /// `GET /metrics` without a token, on an address of its own. Default: only the operator API has it.
+    #[serde(default)]
+    pub metrics: Option<MetricsSettings>,
     /// Where jobs are kept. Default: `sqlite:///var/lib/sever/sever.db`.
     #[serde(default)]
     pub store: StoreSettings,

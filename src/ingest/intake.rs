@@ -1,6 +1,5 @@
 //! The one way in: whatever the transport, a delivery ends here.
 
-use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,29 +9,37 @@ use serde_json::Value;
 
 use super::heavy::Heavy;
 use super::limit::{PeerLimit, SourceLimit};
+use super::planning::{Planning, Sources};
 use super::refusal::{Refusal, RefusalView, Refusals};
 use super::settings::{OnUndecodable, SourceSettings};
 use crate::clock::Clock;
 use crate::decode::{BadElement, DecodeError, Decoded, Decoder, Found};
-use crate::domain::{Alert, AlertId, Budget, Delivery, ProviderName, SourceName};
-use crate::policy::{Effort, Plan, Policy};
+use crate::domain::{Alert, AlertId, Budget, Delivery, SourceName};
+use crate::live::Live;
+use crate::policy::{Effort, Plan};
+use crate::settings::Rate;
 use crate::store::{
     Admission, Admitted, JobStore, PlannedAlert, QuarantinedElement, Receipt, ReceiptStatus, Skipped, StoredDelivery,
 };
 use crate::telemetry::Metrics;
-use crate::verify::{Challenge, Reason, Verified, Verifier, VerifyError};
+use crate::tls::{ClientSubject, TlsPeer};
+use crate::verify::{Challenge, Reason, Verified, Verifier, VerifyError, VerifySettings};
 
 /// One source, ready to judge deliveries.
 pub struct SourceIntake {
     pub(super) name: SourceName,
-    pub(super) verifier: Verifier,
-    decoder: Decoder,
+    pub(super) verifier: Arc<Verifier>,
+    verify: VerifySettings,
+    decoder: Arc<Decoder>,
+    planning: Arc<Planning>,
     issuer: String,
-    limit: Option<SourceLimit>,
+    rate: Option<Rate>,
+    limit: Option<Arc<SourceLimit>>,
     max_age: Option<std::time::Duration>,
     dry_run: bool,
+    client_subjects: Option<Vec<ClientSubject>>,
     /// Bounds the refusals of a queue that are logged; its publishers have no address to bound them by.
-    pub(super) told_refusals: SourceLimit,
+    pub(super) told_refusals: Arc<SourceLimit>,
     /// Whether it takes requests. A queue's source does not.
     pub takes_webhooks: bool,
     /// The largest body taken, in bytes.
@@ -49,20 +56,37 @@ impl SourceIntake {
         settings: &SourceSettings,
         verifier: Verifier,
         decoder: Decoder,
+        planning: Arc<Planning>,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let limit = settings.limit.as_ref().and_then(|rate| SourceLimit::new(rate, Arc::clone(&clock)));
         Self {
             issuer: settings.issuer.clone().unwrap_or_else(|| name.to_string()),
             name,
-            verifier,
-            decoder,
-            limit: settings.limit.as_ref().and_then(|rate| SourceLimit::new(rate, Arc::clone(&clock))),
-            told_refusals: SourceLimit::of_refusals(clock),
+            verifier: Arc::new(verifier),
+            verify: settings.verify.clone(),
+            decoder: Arc::new(decoder),
+            planning,
+            rate: settings.limit,
+            limit: limit.map(Arc::new),
+            told_refusals: Arc::new(SourceLimit::of_refusals(clock)),
             max_age: settings.max_age.map(|age| age.0),
             dry_run: settings.dry_run,
+            client_subjects: settings.client_subjects.clone(),
             takes_webhooks: settings.takes_webhooks(),
             max_body: settings.max_body().as_usize(),
             on_undecodable: settings.on_undecodable(),
+        }
+    }
+
+    /// In the place of the one that was there before. What did not change goes on as it was: what is used up of a limit
+    /// stays used up, and what a verifier has fetched need not be fetched again.
+    fn instead_of(self, before: &Self) -> Self {
+        Self {
+            verifier: if self.verify == before.verify { Arc::clone(&before.verifier) } else { self.verifier },
+            limit: if self.rate == before.rate { before.limit.clone() } else { self.limit },
+            told_refusals: Arc::clone(&before.told_refusals),
+            ..self
         }
     }
 
@@ -76,6 +100,17 @@ impl SourceIntake {
     #[must_use]
     pub fn accepts(&self, content_type: Option<&http::HeaderValue>) -> bool {
         self.verifier.accepts_content_type(content_type)
+    }
+
+    /// Whether whoever is at the other end may deliver here, as far as a certificate says it. No header counts: anybody
+    /// can write one.
+    pub(super) fn admits(&self, peer: Option<&TlsPeer>, now: Timestamp) -> Result<(), Reason> {
+        let Some(subjects) = &self.client_subjects else { return Ok(()) };
+        let shown = peer.and_then(|peer| peer.certificate.as_ref()).ok_or(Reason::ClientCertificateMissing)?;
+        if !shown.is_any(subjects) {
+            return Err(Reason::ClientCertificateMismatch);
+        }
+        if shown.holds_at(now) { Ok(()) } else { Err(Reason::ClientCertificateExpired) }
     }
 
     /// The methods that its scheme takes, as `Allow` lists them.
@@ -145,9 +180,7 @@ impl Taken {
 
 /// Verifies, decodes, plans and stores.
 pub struct Intake {
-    sources: HashMap<SourceName, Arc<SourceIntake>>,
-    dry_providers: BTreeSet<ProviderName>,
-    policy: Arc<Policy>,
+    sources: Live<Sources>,
     pub(super) store: Arc<dyn JobStore>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
@@ -157,48 +190,52 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// The way in for these sources. Jobs at `dry_providers` send nothing.
+    /// The way in for these sources. Orders of operators are planned by `planning`.
     #[must_use]
     pub fn new(
         sources: Vec<SourceIntake>,
-        dry_providers: BTreeSet<ProviderName>,
-        policy: Arc<Policy>,
+        planning: Arc<Planning>,
         store: Arc<dyn JobStore>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let sources = sources.into_iter().map(|source| (source.name.clone(), Arc::new(source))).collect();
+        let sources = Live::new(Sources::new(sources, planning));
         let forged = PeerLimit::new(Arc::clone(&clock));
         let (refusals, heavy) = (Arc::default(), Heavy::new());
-        Self { sources, dry_providers, policy, store, clock, metrics, refusals, forged, heavy }
+        Self { sources, store, clock, metrics, refusals, forged, heavy }
+    }
+
+    /// From now on these sources; deliveries that are under way end by the config that they began with.
+    pub fn replace(&self, sources: Vec<SourceIntake>, planning: Arc<Planning>) {
+        let before = self.sources.get();
+        let next = sources.into_iter().map(|source| match before.by_name.get(&source.name) {
+            Some(before) => source.instead_of(before),
+            None => source,
+        });
+        self.sources.set(Sources::new(next.collect(), planning));
     }
 
     /// The source of this name.
     #[must_use]
-    pub fn source(&self, name: &str) -> Option<&Arc<SourceIntake>> {
-        self.sources.get(&name.parse().ok()?)
+    pub fn source(&self, name: &str) -> Option<Arc<SourceIntake>> {
+        self.sources.get().by_name.get(&name.parse().ok()?).cloned()
     }
 
-    /// The rules and guardrails.
-    pub(super) fn policy(&self) -> &Policy {
-        &self.policy
+    /// What orders of operators are planned by.
+    pub(super) fn planning(&self) -> Arc<Planning> {
+        Arc::clone(&self.sources.get().planning)
     }
 
     /// How many people may lose their sessions in how long.
     #[must_use]
     pub fn budgets(&self) -> Vec<Budget> {
-        self.policy.budgets().to_vec()
+        self.planning().policy.budgets().to_vec()
     }
 
     /// Whether whoever asked for a job may not approve it.
     #[must_use]
     pub fn four_eyes(&self) -> bool {
-        self.policy.four_eyes()
-    }
-
-    /// Whether nothing is sent to this provider.
-    pub(super) fn is_dry(&self, provider: &ProviderName) -> bool {
-        self.dry_providers.contains(provider)
+        self.planning().policy.four_eyes()
     }
 
     /// The last refusals.
@@ -426,8 +463,9 @@ impl Intake {
         effort: &mut Effort,
         failures: &mut Vec<String>,
     ) -> PlannedAlert {
-        let mut plan = self.policy.plan_within(&source.name, alert, source.dry_run, effort);
-        for job in plan.jobs.iter_mut().filter(|job| self.dry_providers.contains(&job.provider)) {
+        let planning = &source.planning;
+        let mut plan = planning.policy.plan_within(&source.name, alert, source.dry_run, effort);
+        for job in plan.jobs.iter_mut().filter(|job| planning.dry_providers.contains(&job.provider)) {
             job.dry_run = true;
         }
         failures.extend(plan.errors.iter().map(|error| format!("rule {:?}: {}", error.rule, error.message)));
@@ -436,7 +474,7 @@ impl Intake {
 
     /// Decodes and plans a stored delivery again, under the config of today. Nothing is stored yet.
     pub fn plan_again(&self, stored: &StoredDelivery) -> Result<Admission, Refusal> {
-        let source = self.sources.get(&stored.source).ok_or(Refusal::UnknownSource)?;
+        let source = &*self.source(stored.source.as_str()).ok_or(Refusal::UnknownSource)?;
         let headers = stored.headers.iter().filter_map(|(name, value)| {
             Some((http::HeaderName::try_from(name).ok()?, http::HeaderValue::try_from(value).ok()?))
         });

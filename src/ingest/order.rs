@@ -53,8 +53,10 @@ impl Intake {
             attributes: serde_json::Map::new(),
             dry_run: order.dry_run,
         };
-        let (mut plan, sessionless) = self.policy().order(&alert, &order.targets);
-        plan.jobs.iter_mut().for_each(|job: &mut NewJob| job.dry_run |= self.is_dry(&job.provider));
+        let planning = self.planning();
+        let (mut plan, sessionless) = planning.policy.order(&alert, &order.targets);
+        let is_dry = |job: &NewJob| planning.dry_providers.contains(&job.provider);
+        plan.jobs.iter_mut().for_each(|job| job.dry_run |= is_dry(job));
         let admission = Admission {
             source: operator_source(),
             // Two operators may choose the same key.

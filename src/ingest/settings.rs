@@ -11,6 +11,7 @@ use super::amqp::AmqpSettings;
 use crate::decode::{AlertFormat, MappingSettings};
 use crate::domain::TargetName;
 use crate::settings::{ByteSize, Duration, Rate};
+use crate::tls::{ClientSubject, TlsSettings};
 use crate::verify::VerifySettings;
 
 /// A source of alerts.
@@ -32,6 +33,11 @@ pub struct SourceSettings {
     /// the mapping that a format is, to copy and change.
     #[serde(default)]
     pub alert: Option<MappingSettings>,
+    /// Only holders of a client certificate for one of these may deliver, whatever the scheme: `["CN=edr,O=Acme"]`, the
+    /// whole name of the subject, `dns:` or `uri:` and an entry of its alternative names. Needs `listen.tls.client_ca`.
+    /// Default: anybody may.
+    #[serde(default)]
+    pub client_subjects: Option<Vec<ClientSubject>>,
     /// Under whose name its alert ids are unique. Sources that carry the same alerts share one. Default: the source.
     #[serde(default)]
     pub issuer: Option<String>,
@@ -171,7 +177,7 @@ pub enum ListenSettings {
     /// Only the address, for example `0.0.0.0:8080`.
     Address(#[schemars(with = "String")] SocketAddr),
     /// The address and more.
-    Detailed(DetailedListen),
+    Detailed(Box<DetailedListen>),
 }
 
 /// An address with limits.
@@ -181,6 +187,9 @@ pub struct DetailedListen {
     /// Address and port.
     #[schemars(with = "String")]
     pub address: SocketAddr,
+    /// Speaks HTTPS, and HTTP no more. Default: HTTP.
+    #[serde(default)]
+    pub tls: Option<TlsSettings>,
     /// Networks of proxies whose `X-Forwarded-For` names the peer, for example `10.0.0.0/8`. Default: none.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
@@ -213,9 +222,10 @@ impl ListenSettings {
     #[must_use]
     pub fn detailed(&self) -> DetailedListen {
         match self {
-            Self::Detailed(settings) => settings.clone(),
+            Self::Detailed(settings) => DetailedListen::clone(settings),
             Self::Address(address) => DetailedListen {
                 address: *address,
+                tls: None,
                 trusted_proxies: Vec::new(),
                 public_url: None,
                 max_connections: default_connections(),

@@ -21,9 +21,11 @@ use super::refusal::{Problem, Refusal};
 use super::settings::{OnUndecodable, PublicUrl};
 use super::unread::{Room, Unread};
 use crate::clock::Clock;
-use crate::domain::{Delivery, HttpRequest, SourceName};
+use crate::domain::{Delivery, HttpRequest};
 use crate::lifecycle::Lifecycle;
 use crate::store::{Receipt, ReceiptStatus};
+use crate::tls::TlsPeer;
+use crate::verify::Reason;
 
 /// What the route needs besides the intake.
 #[derive(Clone)]
@@ -77,30 +79,29 @@ async fn receive(
     let Some(source) = webhook.intake.source(&name).filter(|source| source.takes_webhooks) else {
         return Refusal::UnknownSource.into_response();
     };
+    let source = &source;
     let (parts, body) = request.into_parts();
     let peer = webhook.limits.trusted_proxies.peer(connected.ip(), &parts.headers);
+    // Before anything of the request is looked at, so that strangers learn nothing of what is taken here.
+    if let Err(reason) = source.admits(parts.extensions.get(), webhook.clock.now()) {
+        return webhook.stranger(source, reason, parts.extensions.get(), peer);
+    }
     if parts.method != Method::POST {
         return webhook.other_method(source, &parts, peer);
     }
     match webhook.read(source, &parts.headers, body, peer).await {
         // What it takes up is given back once it is answered: until then it may wait for its turn.
         Ok((body, _room)) => {
-            let Ok(name) = name.parse::<SourceName>() else { return Refusal::UnknownSource.into_response() };
             let request = webhook.limits.request(&parts);
-            let delivery = Delivery::new(name, parts.headers, body, webhook.clock.now()).requested(request);
+            let delivery =
+                Delivery::new(source.name().clone(), parts.headers, body, webhook.clock.now()).requested(request);
             match webhook.intake.receive(source, delivery, Some(peer)).await {
                 Ok(Taken::Stored(receipt)) => webhook.answer(source, receipt).await,
                 Ok(Taken::Answered(answer)) => Json(answer).into_response(),
                 Err(refusal) => refusal.into_response(),
             }
         }
-        Err(refusal) => {
-            let refusal = webhook.intake.limited(refusal, Some(peer));
-            if let Ok(name) = name.parse() {
-                webhook.intake.refuse(&name, &refusal, Some(peer), 0);
-            }
-            refusal.into_response()
-        }
+        Err(refusal) => webhook.refused(source, refusal, peer),
     }
 }
 
@@ -108,10 +109,11 @@ impl WebhookLimits {
     /// What was asked for, as the sender wrote it: the proxy's word about that does not count, ours does.
     fn request(&self, parts: &Parts) -> HttpRequest {
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        let scheme = if parts.extensions.get::<TlsPeer>().is_some() { "https" } else { "http" };
         let url = match &self.public_url {
             Some(public) => public.with(target),
             None => asked_host(parts)
-                .and_then(|host| Uri::builder().scheme("http").authority(host).path_and_query(target).build().ok()),
+                .and_then(|host| Uri::builder().scheme(scheme).authority(host).path_and_query(target).build().ok()),
         };
         HttpRequest { method: parts.method.clone(), url }
     }
@@ -128,6 +130,26 @@ fn asked_host(parts: &Parts) -> Option<&str> {
 }
 
 impl Webhook {
+    /// A refusal for a certificate that is missing or not the right one.
+    fn stranger(&self, source: &SourceIntake, reason: Reason, secured: Option<&TlsPeer>, peer: IpAddr) -> Response {
+        let refusal = self.intake.limited(Refusal::Forged(reason), Some(peer));
+        let shown = secured.and_then(|secured| secured.certificate.as_ref());
+        if let (Refusal::Forged(_), Some(certificate)) = (&refusal, shown) {
+            let subject = certificate.subject();
+            // Whoever keeps the list has to know what to write into it.
+            tracing::warn!(source.name = %source.name(), subject, "a client certificate that the source does not take");
+        }
+        self.intake.refuse(source.name(), &refusal, Some(peer), 0);
+        refusal.into_response()
+    }
+
+    /// A refusal before the body was read.
+    fn refused(&self, source: &SourceIntake, refusal: Refusal, peer: IpAddr) -> Response {
+        let refusal = self.intake.limited(refusal, Some(peer));
+        self.intake.refuse(source.name(), &refusal, Some(peer), 0);
+        refusal.into_response()
+    }
+
     /// A GET may be a question of the scheme; everything else is a mistake.
     fn other_method(&self, source: &SourceIntake, parts: &Parts, peer: IpAddr) -> Response {
         let is_get = parts.method == Method::GET;

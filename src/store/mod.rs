@@ -81,6 +81,9 @@ pub trait JobStore: Send + Sync {
     /// Lets a provider's jobs go on.
     async fn open_gate(&self, provider: &ProviderName, reason: HoldReason) -> Result<(), StoreError>;
 
+    /// Records that a config was taken on: the digest of its file, and the names of what changed.
+    async fn record_reload(&self, digest: [u8; 32], changed: Vec<String>) -> Result<(), StoreError>;
+
     /// What keeps providers from being called.
     async fn gates(&self) -> Result<Vec<GateView>, StoreError>;
 

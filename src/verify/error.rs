@@ -80,6 +80,12 @@ pub enum Reason {
     UntrustedSubscribeUrl,
     /// The certificate is not one of SNS, or not of this time.
     UntrustedCertificate,
+    /// The source takes deliveries from holders of a client certificate alone, and none was shown.
+    ClientCertificateMissing,
+    /// The client certificate is for nobody who may deliver to this source.
+    ClientCertificateMismatch,
+    /// The client certificate expired after the connection was made.
+    ClientCertificateExpired,
     /// The certificate could not be fetched now.
     CertificateUnavailable,
     /// The subscription could not be confirmed now.
@@ -113,6 +119,9 @@ impl Reason {
             Self::UntrustedCertUrl => "untrusted_cert_url",
             Self::UntrustedSubscribeUrl => "untrusted_subscribe_url",
             Self::UntrustedCertificate => "untrusted_certificate",
+            Self::ClientCertificateMissing => "client_certificate_missing",
+            Self::ClientCertificateMismatch => "client_certificate_mismatch",
+            Self::ClientCertificateExpired => "client_certificate_expired",
             Self::CertificateUnavailable => "certificate_unavailable",
             Self::ConfirmationUnavailable => "confirmation_unavailable",
         }

@@ -221,13 +221,14 @@ impl VerifySettings {
         self.plan().err().unwrap_or_default()
     }
 
-    /// What `sever check` should mention although it works.
+    /// What `sever check` should mention although it works. `is_vouched_for`: the sender is known by something else too.
     #[must_use]
-    pub fn warnings(&self) -> Vec<VerifyWarning> {
+    pub fn warnings(&self, is_vouched_for: bool) -> Vec<VerifyWarning> {
         let timeless = self.plan().is_ok_and(|plan| !plan.signs_time());
         let unused = timeless && self.tolerance.is_some();
         let unused = unused.then_some(VerifyWarning::ToleranceUnused(self.scheme));
-        let unsigned = self.scheme.cannot_sign().then_some(VerifyWarning::NothingSigned(self.scheme));
+        let unsigned =
+            (self.scheme.cannot_sign() && !is_vouched_for).then_some(VerifyWarning::NothingSigned(self.scheme));
         unused.into_iter().chain(unsigned).collect()
     }
 

@@ -24,8 +24,9 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
-use crate::domain::{AttemptClass, Claim, Disposition, Next, Outcome, ProviderName, Settlement};
+use crate::domain::{AttemptClass, Budget, Claim, Disposition, Next, Outcome, ProviderName, Settlement};
 use crate::lifecycle::Lifecycle;
+use crate::live::Live;
 use crate::policy::Policy;
 use crate::provider::Provider;
 use crate::store::{Bound, ClaimRequest, JobStore, StoreError};
@@ -61,14 +62,22 @@ pub struct Station {
     pub dry_run: bool,
 }
 
+/// A provider, how many may work at it, and by which guardrails. An attempt ends with those that it began with.
+struct Bay {
+    station: Station,
+    seats: Arc<Seats>,
+    policy: Arc<Policy>,
+}
+
+type Bays = BTreeMap<ProviderName, Arc<Bay>>;
+
 /// Claims, attempts, settles.
 #[derive(Clone)]
 pub struct Worker(Arc<Shared>);
 
 struct Shared {
     store: Arc<dyn JobStore>,
-    stations: BTreeMap<ProviderName, (Station, Seats)>,
-    policy: Arc<Policy>,
+    bays: Live<Bays>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     lifecycle: Lifecycle,
@@ -90,14 +99,9 @@ impl Worker {
         metrics: Arc<Metrics>,
         lifecycle: Lifecycle,
     ) -> Self {
-        let with_seats = |(name, station): (ProviderName, Station)| {
-            let seats = Seats::new(station.concurrency);
-            (name, (station, seats))
-        };
         Self(Arc::new(Shared {
             store,
-            stations: stations.into_iter().map(with_seats).collect(),
-            policy,
+            bays: Live::new(bays(stations, &policy, &Bays::new())),
             clock,
             metrics,
             lifecycle,
@@ -107,6 +111,21 @@ impl Worker {
             circuits: Circuits::default(),
             freed: Notify::new(),
         }))
+    }
+
+    /// From now on these providers and guardrails. Attempts that are under way go on, in the seats that they have.
+    pub fn replace(&self, stations: BTreeMap<ProviderName, Station>, policy: &Arc<Policy>) {
+        let before = self.0.bays.get();
+        let next = bays(stations, policy, &before);
+        for (name, bay) in &next {
+            let is_same = before.get(name).is_some_and(|old| Arc::ptr_eq(&old.station.provider, &bay.station.provider));
+            if !is_same {
+                // Its gate may be closed for what was just mended.
+                self.0.probes.forget(name);
+            }
+        }
+        self.0.bays.set(next);
+        self.0.freed.notify_one();
     }
 
     /// Works until the drain begins. What runs then is finished by the lifecycle's tracker.
@@ -128,21 +147,21 @@ impl Worker {
     /// One round: claims for every provider what there are permits for, and starts the attempts.
     pub async fn step(&self) -> Vec<JoinHandle<()>> {
         let mut started = Vec::new();
-        for (name, (station, seats)) in &self.0.stations {
-            if station.provider.wait().is_some() || seats.is_resting(self.0.clock.steady()) {
+        for (name, bay) in self.0.bays.get().iter() {
+            if bay.station.provider.wait().is_some() || bay.seats.is_resting(self.0.clock.steady()) {
                 continue;
             }
             let Some(most) = self.0.claimable(name).await else { continue };
-            let taken = seats.take(most);
+            let taken = bay.seats.take(most);
             if taken.is_empty() {
                 continue;
             }
-            started.extend(self.start(name, station, taken).await);
+            started.extend(self.start(name, bay, taken).await);
         }
         started
     }
 
-    async fn start(&self, name: &ProviderName, station: &Station, mut seats: Vec<Seat>) -> Vec<JoinHandle<()>> {
+    async fn start(&self, name: &ProviderName, bay: &Arc<Bay>, mut seats: Vec<Seat>) -> Vec<JoinHandle<()>> {
         let limit = u32::try_from(seats.len()).unwrap_or(u32::MAX);
         let request = ClaimRequest { provider: name.clone(), limit, lease: LEASE };
         let claims = match self.0.store.claim(request).await {
@@ -156,7 +175,7 @@ impl Worker {
         claims
             .into_iter()
             .filter_map(|claim| Some((claim, seats.pop()?)))
-            .map(|(claim, seat)| self.0.lifecycle.spawn(Arc::clone(&self.0).work(station.clone(), claim, seat)))
+            .map(|(claim, seat)| self.0.lifecycle.spawn(Arc::clone(&self.0).work(Arc::clone(bay), claim, seat)))
             .collect()
     }
 
@@ -195,6 +214,16 @@ impl Worker {
             self.0.leases.renew(self.0.store.as_ref(), self.0.clock.steady()).await;
         }
     }
+}
+
+/// As many may work at a provider as before still share its seats.
+fn bays(stations: BTreeMap<ProviderName, Station>, policy: &Arc<Policy>, before: &Bays) -> Bays {
+    let bay = |(name, station): (ProviderName, Station)| {
+        let same = before.get(&name).filter(|before| before.station.concurrency == station.concurrency);
+        let seats = same.map_or_else(|| Arc::new(Seats::new(station.concurrency)), |before| Arc::clone(&before.seats));
+        (name, Arc::new(Bay { station, seats, policy: Arc::clone(policy) }))
+    };
+    stations.into_iter().map(bay).collect()
 }
 
 /// The attempt counts as failed, and how far it got is not known.
@@ -257,20 +286,18 @@ impl Seats {
 
 impl Shared {
     /// One claim from start to settlement. The seat goes back however this ends.
-    async fn work(self: Arc<Self>, station: Station, claim: Claim, seat: Seat) {
+    async fn work(self: Arc<Self>, bay: Arc<Bay>, claim: Claim, seat: Seat) {
         let lease = self.leases.hold(&claim);
         let Seat { turns, start, job } = seat;
         let turn = turns.acquire().await;
         let (started_at, started) = (self.clock.now(), self.clock.steady());
         // A bug that strikes one job must not make it wait out its lease again and again, for ever.
-        let end = AssertUnwindSafe(self.attempt(&station, &claim, &lease)).catch_unwind().await;
-        let end = end.unwrap_or_else(|_| Some(panicked(&station, &claim, self.clock.steady())));
+        let end = AssertUnwindSafe(self.attempt(&bay, &claim, &lease)).catch_unwind().await;
+        let end = end.unwrap_or_else(|_| Some(panicked(&bay.station, &claim, self.clock.steady())));
         // After a failure nothing new begins before it is written down: it may close the gate.
         let turn = Some((start, turn)).filter(|_| !end.as_ref().is_some_and(Ending::went_well));
-        if let Some((_, seats)) =
-            self.stations.get(&claim.provider).filter(|_| end.as_ref().is_some_and(Ending::was_held_back))
-        {
-            seats.rest(self.clock.steady());
+        if end.as_ref().is_some_and(Ending::was_held_back) {
+            bay.seats.rest(self.clock.steady());
         }
         let (sign, note) = end.as_ref().map_or((Sign::Answered, String::new()), Ending::sign);
         if let Some(end) = end {
@@ -284,13 +311,14 @@ impl Shared {
     }
 
     /// `None`: the store has settled it already.
-    async fn attempt(&self, station: &Station, claim: &Claim, lease: &Lease) -> Option<Ending> {
+    async fn attempt(&self, bay: &Bay, claim: &Claim, lease: &Lease) -> Option<Ending> {
+        let Bay { station, policy, .. } = bay;
         let context = Context {
             provider: station.provider.as_ref(),
-            guardrails: self.policy.guardrails(),
+            guardrails: policy.guardrails(),
             retry: &station.retry,
             proof: station.proof,
-            dry_run: station.dry_run || self.policy.dry_run(),
+            dry_run: station.dry_run || policy.dry_run(),
         };
         if let Some(proof) = claim.proof.as_ref().filter(|_| claim.proving) {
             return tokio::select! {
@@ -308,7 +336,7 @@ impl Shared {
         if !lease.has_room(self.clock.steady(), station.timeout) {
             return Some(Ending::released("too little of the lease was left for the call"));
         }
-        if let Some(end) = self.bind(claim, &call).await {
+        if let Some(end) = self.bind(claim, &call, bay.policy.budgets()).await {
             return end;
         }
         tokio::select! {
@@ -324,8 +352,8 @@ impl Shared {
     }
 
     /// `None`: the call may be made. Otherwise how the attempt ends; inner `None` where the store has settled it.
-    async fn bind(&self, claim: &Claim, call: &Call) -> Option<Option<Ending>> {
-        match self.store.bind(claim, &call.account, call.proof.clone(), self.policy.budgets()).await {
+    async fn bind(&self, claim: &Claim, call: &Call, budgets: &[Budget]) -> Option<Option<Ending>> {
+        match self.store.bind(claim, &call.account, call.proof.clone(), budgets).await {
             Ok(Bound::Proceed) => None,
             Ok(Bound::Merged(into)) => {
                 tracing::info!(job.id = %claim.job, merged_into = %into, "merged: the same account");

@@ -89,14 +89,15 @@ impl Shared {
     fn is_due(&self, gate: &GateView) -> bool {
         // A person paused it, and a person lets it go on.
         let is_ours = matches!(gate.reason, HoldReason::Credential | HoldReason::Misconfigured);
-        let known = gate.provider.as_ref().filter(|name| is_ours && self.stations.contains_key(*name));
+        let known = gate.provider.as_ref().filter(|name| is_ours && self.bays.get().contains_key(*name));
         known.is_some_and(|name| self.probes.is_due(name, self.clock.steady()))
     }
 
     /// Asks one provider, and opens its gate if it takes us.
     pub(super) async fn probe(&self, gate: &GateView) {
         let Some(name) = &gate.provider else { return };
-        let Some((station, _)) = self.stations.get(name) else { return };
+        let bays = self.bays.get();
+        let Some(station) = bays.get(name).map(|bay| &bay.station) else { return };
         let _answered = Answered { probes: &self.probes, name };
         match station.provider.check().await {
             Ok(_) => self.open_gate(name, gate.reason).await,

@@ -26,7 +26,7 @@ use sever::admin::{AdminSettings, AdminState, Gauges, Hosts, ProviderInfo, Token
 use sever::clock::{Clock, ManualClock};
 use sever::decode::Decoder;
 use sever::domain::{Claim, Delivery, ProviderName, ScopeKind, SourceName};
-use sever::ingest::{Intake, Refusal, SourceIntake, SourceSettings};
+use sever::ingest::{Intake, Planning, Refusal, SourceIntake, SourceSettings};
 use sever::policy::{Policy, PolicySettings};
 use sever::provider::{ProviderKind, Providers};
 use sever::store::{ClaimRequest, JobStore, Operations, Receipt, SqliteStore};
@@ -115,9 +115,11 @@ fn intake(store: &Arc<SqliteStore>, clock: &Arc<ManualClock>, metrics: &Arc<Metr
     let settings = source_settings();
     let verifier = Verifier::new(source(), &settings.verify).expect("a verifier");
     let decoder = Decoder::new(None, None).expect("a decoder");
-    let source = SourceIntake::new(source(), &settings, verifier, decoder, Arc::clone(clock) as Arc<dyn Clock>);
+    let planning = Planning::new(Arc::new(policy(when)), Default::default());
+    let rules = Arc::clone(&planning);
+    let source = SourceIntake::new(source(), &settings, verifier, decoder, rules, Arc::clone(clock) as Arc<dyn Clock>);
     let (store, clock) = (Arc::clone(store), Arc::clone(clock));
-    Intake::new(vec![source], Default::default(), Arc::new(policy(when)), store, clock, Arc::clone(metrics))
+    Intake::new(vec![source], planning, store, clock, Arc::clone(metrics))
 }
 
 impl World {
@@ -210,7 +212,7 @@ impl World {
     async fn deliver_with(&self, headers: HeaderMap, body: Vec<u8>) -> Result<Receipt, Refusal> {
         let received_at = self.clock.now();
         let delivery = Delivery::new(source(), headers, body.into(), received_at);
-        let taken = self.intake.receive(self.intake.source("edr").expect("the source"), delivery, None).await?;
+        let taken = self.intake.receive(&self.intake.source("edr").expect("the source"), delivery, None).await?;
         Ok(taken.receipt().expect("no question"))
     }
 

@@ -5,6 +5,7 @@ mod crash;
 mod faults;
 mod hostile;
 mod outcomes;
+mod reload;
 mod scene;
 mod settings;
 mod storage;

@@ -17,11 +17,12 @@ const STAGES: &[(&str, &[&str])] = &[
         "config",
         &[
             "admin", "audit", "clock", "decode", "domain", "ingest", "notify", "policy", "provider", "settings",
-            "store", "verify", "worker",
+            "store", "tls", "verify", "worker",
         ],
     ),
     ("telemetry", &["domain"]),
-    ("listener", &["lifecycle"]),
+    ("listener", &["lifecycle", "tls"]),
+    ("live", &[]),
     ("clock", &[]),
     ("audit", &["domain", "settings"]),
     ("domain", &[]),
@@ -49,16 +50,30 @@ const STAGES: &[(&str, &[&str])] = &[
     ("settings", &["domain"]),
     (
         "ingest",
-        &["clock", "decode", "domain", "lifecycle", "listener", "policy", "schedule", "settings", "store", "verify"],
+        &[
+            "clock",
+            "decode",
+            "domain",
+            "lifecycle",
+            "listener",
+            "live",
+            "policy",
+            "schedule",
+            "settings",
+            "store",
+            "tls",
+            "verify",
+        ],
     ),
+    ("tls", &["live", "settings"]),
     ("verify", &["clock", "domain", "settings"]),
     // Only the verifier makes a `Verified`, so bytes that are not authentic cannot be decoded.
     ("decode", &["domain", "expression", "settings", "verify::Verified"]),
     ("policy", &["domain", "expression", "settings"]),
     ("store", &["audit", "clock", "domain", "settings"]),
-    ("worker", &["clock", "domain", "lifecycle", "policy", "provider", "schedule", "settings", "store"]),
+    ("worker", &["clock", "domain", "lifecycle", "live", "policy", "provider", "schedule", "settings", "store"]),
     ("provider", &["clock", "domain", "settings"]),
-    ("admin", &["audit", "clock", "domain", "ingest", "policy", "provider", "settings", "store"]),
+    ("admin", &["audit", "clock", "domain", "ingest", "policy", "provider", "settings", "store", "tls"]),
     (
         "cli",
         &[
@@ -107,6 +122,8 @@ const STAGES: &[(&str, &[&str])] = &[
             "store::StatusView",
             // A record is checked from the file: a service that was taken over would lie.
             "store::read_audit",
+            // Certificates are read in one way.
+            "tls::certificates",
             "verify",
         ],
     ),

@@ -12,6 +12,7 @@ mod operate;
 mod outbox;
 mod prove;
 mod prune;
+mod reload;
 mod replay;
 mod seals;
 mod settle;

@@ -38,6 +38,15 @@ pub struct QueueParts {
     pub lifecycle: Lifecycle,
 }
 
+impl QueueParts {
+    /// Notes how a queue stands. One that is being left is no longer ours to tell of.
+    pub(super) fn stand(&self, source: &SourceIntake, standing: Standing) {
+        if !self.lifecycle.is_draining() {
+            self.health.set(source.name(), standing);
+        }
+    }
+}
+
 /// Takes the messages of one queue.
 pub struct QueueConsumer {
     pub(super) parts: QueueParts,
@@ -52,7 +61,7 @@ impl QueueConsumer {
         Self { parts, source, settings }
     }
 
-    /// Consumes until the process drains.
+    /// Consumes until the process drains, or its own part of the lifecycle.
     pub async fn run(self) {
         let (lifecycle, clock) = (&self.parts.lifecycle, &self.parts.clock);
         let (mut turn, mut failures) = (0, 0);
@@ -60,7 +69,7 @@ impl QueueConsumer {
             let began = clock.steady();
             let end = session::run(&self, &self.settings.urls[turn % self.settings.urls.len()]).await;
             let Some(standing) = self.tell(&end) else { return };
-            self.parts.health.set(self.source.name(), standing);
+            self.parts.stand(&self.source, standing);
             turn += 1;
             let round = u32::try_from(self.settings.urls.len()).unwrap_or(u32::MAX);
             failures = if age(began, clock.steady()) >= STEADY { 1 } else { failures + 1 };

@@ -72,6 +72,12 @@ impl QueueHealth {
         standings.insert(source.clone(), standing) != Some(standing)
     }
 
+    /// A queue that nobody takes from any more.
+    pub fn forget(&self, source: &SourceName) {
+        self.standings.lock().unwrap_or_else(PoisonError::into_inner).remove(source);
+        self.metrics.amqp_connected.remove(&SourceOnly { source: source.to_string() });
+    }
+
     /// What is wrong, one line for each queue.
     #[must_use]
     pub fn degraded(&self) -> Vec<String> {

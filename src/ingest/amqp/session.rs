@@ -74,7 +74,7 @@ pub(super) async fn run(consumer: &QueueConsumer, url: &BrokerUrl) -> End {
             Err(error) => return failed(error),
         },
     };
-    consumer.parts.health.set(consumer.source.name(), Standing::Consuming);
+    consumer.parts.stand(&consumer.source, Standing::Consuming);
     let end = Session::new(consumer, &channel).run(messages).await;
     if matches!(end, Ok(End::Drained | End::Unstored)) {
         link.close().await;
@@ -221,10 +221,11 @@ impl Hands {
     async fn decide(&self, delivery: Delivery) -> (Verdict, bool) {
         let now = self.parts.clock.now();
         let size_bytes = delivery.data.len() as u64;
-        match Message::new(&delivery.properties, delivery.data, self.source.max_body, now) {
+        let source = self.source_now();
+        match Message::new(&delivery.properties, delivery.data, source.max_body, now) {
             Ok(message) => self.store(&message).await,
             Err(refusal) => {
-                self.parts.intake.refuse_queued(&self.source, &refusal, size_bytes);
+                self.parts.intake.refuse_queued(&source, &refusal, size_bytes);
                 (Verdict::Reject, false)
             }
         }
@@ -236,7 +237,7 @@ impl Hands {
         let began = clock.steady();
         for failures in 0.. {
             let delivery = message.delivery(self.source.name());
-            match self.parts.intake.receive_queued(&self.source, delivery, message.id()).await {
+            match self.parts.intake.receive_queued(&self.source_now(), delivery, message.id()).await {
                 Queued::Stored => {
                     self.stored(failures);
                     return (Verdict::Ack, false);
@@ -256,11 +257,16 @@ impl Hands {
         (Verdict::Leave, false)
     }
 
+    /// As the config of now has it. One that left the config ends what it began.
+    fn source_now(&self) -> Arc<SourceIntake> {
+        self.parts.intake.source(self.source.name().as_str()).unwrap_or_else(|| Arc::clone(&self.source))
+    }
+
     /// What failed before is no trouble any more.
     fn stored(&self, failures: u32) {
         let was_last = failures > 0 && self.troubled.fetch_sub(1, Ordering::Relaxed) == 1;
         if was_last && !self.over.is_cancelled() {
-            self.parts.health.set(self.source.name(), Standing::Consuming);
+            self.parts.stand(&self.source, Standing::Consuming);
             tracing::info!(source.name = %self.source.name(), "messages can be stored again");
         }
     }
@@ -269,7 +275,7 @@ impl Hands {
     fn unstored(&self, failures: u32, why: &str) {
         let is_first = failures == 0 && self.troubled.fetch_add(1, Ordering::Relaxed) == 0;
         if is_first && !self.over.is_cancelled() {
-            self.parts.health.set(self.source.name(), Standing::Holding);
+            self.parts.stand(&self.source, Standing::Holding);
             let source = self.source.name();
             tracing::error!(source.name = %source, error = why, "messages cannot be stored; they are held");
         }

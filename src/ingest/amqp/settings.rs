@@ -22,7 +22,7 @@ const LONGEST_NAME_BYTES: usize = 255;
 const MUCH_MEMORY_BYTES: u64 = 1 << 30;
 
 /// A queue of RabbitMQ, or of another broker that speaks AMQP 0.9.1.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AmqpSettings {
     /// The brokers of one cluster, tried in turn: `amqps://user:password@host:5671/vhost`, as text or as a reference.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, client::WantsClientCert};
 
 use super::settings::AmqpTls;
+use crate::tls::certificates;
 
 /// What makes a connection a TLS one, or what is wrong with the files. No error shows what is in them.
 pub(super) fn connector(settings: &AmqpTls) -> Result<TlsConnector, String> {
@@ -48,13 +49,4 @@ fn trusting(
         roots.add(certificate).map_err(wrong)?;
     }
     Ok(builder.with_root_certificates(roots))
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let name = path.display();
-    let pem = std::fs::read(path).map_err(|error| format!("{name} could not be read: {error}; mend the path"))?;
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
-        .collect::<Result<_, _>>()
-        .map_err(|_| format!("{name} is not PEM; it begins with -----BEGIN CERTIFICATE-----"))?;
-    if certificates.is_empty() { Err(format!("{name} holds no certificate")) } else { Ok(certificates) }
 }

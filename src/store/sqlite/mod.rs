@@ -20,6 +20,7 @@ mod operate;
 mod outbox;
 mod read;
 mod record;
+mod reload;
 mod schema;
 mod seals;
 mod settle;
@@ -288,6 +289,10 @@ impl JobStore for SqliteStore {
     async fn open_gate(&self, provider: &ProviderName, reason: HoldReason) -> Result<(), StoreError> {
         let provider = provider.clone();
         self.write(move |tx| operate::open_gate(tx, Some(&provider), reason, &Actor::system())).await
+    }
+
+    async fn record_reload(&self, digest: [u8; 32], changed: Vec<String>) -> Result<(), StoreError> {
+        self.write(move |tx| reload::record(tx, digest, &changed)).await
     }
 
     async fn gates(&self) -> Result<Vec<GateView>, StoreError> {

@@ -59,6 +59,7 @@ pub(super) fn news(record: &AuditRecord<'_>) -> Option<News> {
         | AuditEvent::Approved
         | AuditEvent::CircuitOpened
         | AuditEvent::CircuitClosed
+        | AuditEvent::ConfigReloaded
         | AuditEvent::Replayed
         | AuditEvent::BodyRead
         | AuditEvent::Pruned

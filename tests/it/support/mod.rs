@@ -1,6 +1,7 @@
 //! What several tests share.
 
 pub(crate) mod broker;
+pub(crate) mod pki;
 pub(crate) mod postgres;
 pub(crate) mod postgres_server;
 pub(crate) mod store;
