@@ -8,6 +8,7 @@ mod audit;
 mod bulk;
 mod check;
 mod client;
+mod completions;
 mod demo;
 mod formats;
 mod init;
@@ -47,6 +48,7 @@ use crate::telemetry::LogFormat;
 
 #[derive(Debug, Parser)]
 #[command(name = "sever", version, about, max_term_width = 100)]
+#[command(after_help = "Example: sever demo\n`sever help COMMAND` has an example of each.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -72,6 +74,10 @@ enum Command {
     /// Print a JSON schema
     #[command(after_help = "Example: sever schema config > config.schema.json")]
     Schema(schema::SchemaArgs),
+    /// Print a script that completes commands and options in a shell
+    #[command(after_help = "Example: sever completions bash > /etc/bash_completion.d/sever\n     or: \
+        sever completions fish > ~/.config/fish/completions/sever.fish")]
+    Completions(completions::CompletionsArgs),
     /// List the formats of alerts, and print the mapping behind one
     #[command(after_help = "Example: sever formats show grafana")]
     Formats(formats::FormatsArgs),
@@ -181,6 +187,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Sandbox(args) => sandbox::run(args),
         Command::Schema(args) => schema::run(args),
+        Command::Completions(args) => completions::run(&args),
         Command::Formats(args) => formats::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Sign(args) => sign::run(&args),

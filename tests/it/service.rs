@@ -96,7 +96,7 @@ impl Setup {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a sender of alerts, not a client of a provider")]
-fn client() -> reqwest::Client {
+pub(crate) fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().expect("a client")
 }
 

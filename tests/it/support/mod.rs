@@ -5,3 +5,4 @@ pub(crate) mod pki;
 pub(crate) mod postgres;
 pub(crate) mod postgres_server;
 pub(crate) mod store;
+pub(crate) mod tools;
