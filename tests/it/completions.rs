@@ -34,7 +34,8 @@ fn every_shell_has_a_script() {
 
 #[test]
 fn bash_can_read_its_script() {
-    let mut bash = Command::new("bash").arg("-n").stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("bash runs");
+    let mut bash =
+        Command::new("bash").arg("-n").stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("bash runs");
     bash.stdin.take().expect("stdin").write_all(script("bash").as_bytes()).expect("written");
     let ended = bash.wait_with_output().expect("ended");
     assert!(ended.status.success() && ended.stderr.is_empty(), "{}", String::from_utf8_lossy(&ended.stderr));

@@ -17,6 +17,7 @@ mod formats;
 mod helm;
 mod huawei_wire;
 mod isolation;
+mod install;
 mod kill;
 mod layering;
 mod load;

@@ -99,6 +99,10 @@ app.kubernetes.io/component: {{ .role }}
 {{- with .Values.config.admin -}}{{ default "127.0.0.1:8081" .listen }}{{- end -}}
 {{- end -}}
 
+{{- define "sever.adminScheme" -}}
+{{- if and .Values.config.admin (hasKey (default dict .Values.config.admin) "tls") -}}https{{- else -}}http{{- end -}}
+{{- end -}}
+
 {{- define "sever.port" -}}
 {{- regexFind "[0-9]+$" . -}}
 {{- end -}}

@@ -15,7 +15,12 @@ The kind `open` is a secret that stands in the config itself.
     {{- dict "kind" "open" "path" (printf "%s.value" $path) | toJson }}
 {{ else -}}
     {{- range $key := sortAlpha $keys -}}
-      {{- include "sever.references" (dict "path" (printf "%s.%s" $path $key) "value" (get $value $key)) -}}
+      {{- $inner := get $value $key -}}
+      {{- if and (has $key (list "ca" "cert" "client_ca" "key")) (kindIs "string" $inner) (hasPrefix "/" (toString $inner)) -}}
+        {{- dict "kind" "file" "path" (printf "%s.%s" $path $key) "to" $inner | toJson }}
+{{ else -}}
+        {{- include "sever.references" (dict "path" (printf "%s.%s" $path $key) "value" $inner) -}}
+      {{- end -}}
     {{- end -}}
   {{- end -}}
 {{- else if kindIs "slice" $value -}}

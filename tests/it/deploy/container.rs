@@ -12,7 +12,8 @@ use crate::support::tools::{read, repository, run, tool};
 /// What the image is built from: the sources of each COPY that takes them from the repository.
 fn copied() -> Vec<String> {
     let dockerfile = read("Dockerfile");
-    let copies = dockerfile.lines().filter_map(|line| line.strip_prefix("COPY ")).filter(|copy| !copy.contains("--from"));
+    let copies =
+        dockerfile.lines().filter_map(|line| line.strip_prefix("COPY ")).filter(|copy| !copy.contains("--from"));
     copies.flat_map(|copy| copy.rsplit_once(' ').expect("two words").0.split(' ').map(str::to_owned)).collect()
 }
 
@@ -42,8 +43,11 @@ fn the_image_is_built_from_all_that_the_program_needs() {
     assert!(folder.path().join(".cargo/config.toml").exists());
     // Cargo finds every target that Cargo.toml names, with the versions of Cargo.lock.
     let manifest = folder.path().join("Cargo.toml");
+    // Its own workspace, whatever lies above the folder.
+    let alone = format!("{}\n[workspace]\n", read("Cargo.toml"));
+    std::fs::write(&manifest, alone).expect("written");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["metadata", "--format-version", "1", "--offline", "--locked", "--manifest-path"]).arg(manifest);
+    cargo.args(["metadata", "--format-version", "1", "--offline", "--locked", "--manifest-path"]).arg(&manifest);
     run(&mut cargo).expect("cargo metadata");
     included(&folder.path().join("src"));
 }
@@ -54,6 +58,10 @@ fn included(folder: &Path) {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             included(&path);
+            continue;
+        }
+        // Tests are not compiled in.
+        if path.to_string_lossy().ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests") {
             continue;
         }
         let text = std::fs::read_to_string(&path).unwrap_or_default();
@@ -102,12 +110,17 @@ fn everything_that_the_compose_file_names_is_there() {
         }
         for volume in service["volumes"].as_array().into_iter().flatten() {
             let from = volume.as_str().and_then(|volume| volume.split(':').next()).expect("a volume");
-            let known = if from.starts_with('.') { repository(from).exists() } else { !compose["volumes"][from].is_null() };
+            let known =
+                if from.starts_with('.') { repository(from).exists() } else { !compose["volumes"][from].is_null() };
             assert!(known, "{name}: there is no {from}");
         }
         for other in service["depends_on"].as_object().into_iter().flat_map(|all| all.iter()) {
             let needs_health = other.1["condition"] == "service_healthy";
-            assert!(!needs_health || services[other.0]["healthcheck"].is_object(), "{name} waits for {} for ever", other.0);
+            assert!(
+                !needs_health || services[other.0]["healthcheck"].is_object(),
+                "{name} waits for {} for ever",
+                other.0
+            );
         }
         for port in service["ports"].as_array().into_iter().flatten() {
             assert!(port.as_str().is_some_and(|port| port.starts_with("127.0.0.1:")), "{name}: {port} is open to all");
@@ -131,7 +144,8 @@ fn the_secrets_for_compose_fit_its_config() {
     let make = || run(Command::new("bash").arg("secrets.sh").current_dir(folder.path())).expect("secrets.sh");
     make();
     let secrets = folder.path().join("secrets");
-    let content = |name: &str| std::fs::read_to_string(secrets.join(name)).unwrap_or_else(|wrong| panic!("{name}: {wrong}"));
+    let content =
+        |name: &str| std::fs::read_to_string(secrets.join(name)).unwrap_or_else(|wrong| panic!("{name}: {wrong}"));
     let first = content("edr");
     make();
     assert_eq!(first, content("edr"), "what is in use stays");

@@ -60,7 +60,7 @@ impl Found {
             Value::Object(map) => {
                 for (key, inner) in map {
                     match (key.as_str(), inner.as_str()) {
-                        ("file" | "cert", Some(path)) => drop(self.files.insert(path.to_owned())),
+                        ("file" | "cert" | "key" | "client_ca", Some(path)) => drop(self.files.insert(path.to_owned())),
                         ("env", Some(name)) => drop(self.variables.insert(name.to_owned())),
                         _ => self.look(inner),
                     }
@@ -129,7 +129,8 @@ fn no_secret_lands_outside_of_a_secret() {
     let all = rendered("created-secrets");
     let created = all.only("Secret");
     let decoded = |name: &str| STANDARD.decode(text(&created["data"][name])).expect("base64");
-    for (name, content) in [("edr", "whsec_ZXhhbXBsZSBleGFtcGxlIGV4YW1wbGUgZXhhbXBsZSE="), ("oncall", "an-example-token-of-an-operator")]
+    for (name, content) in
+        [("edr", "whsec_ZXhhbXBsZSBleGFtcGxlIGV4YW1wbGUgZXhhbXBsZSE="), ("oncall", "an-example-token-of-an-operator")]
     {
         assert_eq!(decoded(name), content.as_bytes());
         for one in all.0.iter().filter(|one| one["kind"] != "Secret") {

@@ -237,7 +237,8 @@ fn what_is_watched_is_there() {
     let watched: Vec<_> = all.of_kind("Service").filter(|one| selects(selector, &one["metadata"]["labels"])).collect();
     assert_eq!(watched.len(), 1, "each pod is to be read once");
     assert_eq!(watched[0]["spec"]["ports"][0]["name"], monitor["endpoints"][0]["port"]);
-    let rules: Value = serde_saphyr::from_str(&crate::support::tools::read("deploy/prometheus/rules.yaml")).expect("YAML");
+    let rules: Value =
+        serde_saphyr::from_str(&crate::support::tools::read("deploy/prometheus/rules.yaml")).expect("YAML");
     assert_eq!(all.only("PrometheusRule")["spec"]["groups"], rules["groups"], "with nothing templated away");
     let dashboard = all.of_kind("ConfigMap").find(|one| one["metadata"]["labels"]["grafana_dashboard"] == "1");
     let dashboard = text(&dashboard.expect("a dashboard")["data"]["sever.json"]);

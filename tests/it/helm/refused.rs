@@ -14,7 +14,11 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("sqlite", "{config: {store: 'mysql://db/sever'}}", "config.store: is neither"),
     // Values that contradict one another.
     ("postgresql", "{roles: {split: true}}", "replicas: is unused with roles.split"),
-    ("postgresql", "{autoscaling: {enabled: true}, keda: {enabled: true}}", "autoscaling.enabled: would scale the same"),
+    (
+        "postgresql",
+        "{autoscaling: {enabled: true}, keda: {enabled: true}}",
+        "autoscaling.enabled: would scale the same",
+    ),
     ("postgresql", "{autoscaling: {enabled: true, minReplicas: 9}}", "autoscaling.minReplicas: is more than"),
     ("postgresql", "{keda: {enabled: true, minReplicas: 9}}", "keda.minReplicas: is more than"),
     ("postgresql", "{podDisruptionBudget: {maxUnavailable: 1}}", "podDisruptionBudget.minAvailable: Kubernetes takes"),
@@ -24,7 +28,11 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("sqlite", "{config: {listen: {address: '[::1]:8080'}}}", "config.listen: neither a Service nor a probe reaches"),
     ("sqlite", "{config: {metrics: {listen: '0.0.0.0:8080'}}}", "config.metrics.listen: config.listen has port 8080"),
     ("sqlite", "{serviceMonitor: {enabled: true}, config: {metrics: null}}", "serviceMonitor.enabled: Prometheus"),
-    ("postgresql", "{keda: {enabled: true}, config: {metrics: {listen: '127.0.0.1:9090'}}}", "keda.enabled: Prometheus"),
+    (
+        "postgresql",
+        "{keda: {enabled: true}, config: {metrics: {listen: '127.0.0.1:9090'}}}",
+        "keda.enabled: Prometheus",
+    ),
     ("sqlite", "{admin: {service: {enabled: true}}}", "admin.service.enabled: no Service reaches 127.0.0.1:8081"),
     ("sqlite", "{admin: {service: {enabled: true}}, config: {admin: null}}", "admin.service.enabled: there is no"),
     (
@@ -42,7 +50,7 @@ const WRONG: &[(&str, &str, &str)] = &[
         "config.admin.tokens[0].secret.value: the secret would stand in a ConfigMap",
     ),
     (
-        "postgresql",
+        "",
         "{config: {store: {url: {value: n0t-f0r-y0ur-eyes}}}}",
         "config.store.url.value: the secret would stand in a ConfigMap",
     ),
@@ -61,7 +69,12 @@ const WRONG: &[(&str, &str, &str)] = &[
         "{config: {providers: {okta: {credentials: {api_token: {file: /var/okta}}}}}}",
         "config.providers.okta.credentials.api_token: nothing is mounted at /var/okta",
     ),
-    ("sqlite", "{config: {providers: {okta: {credentials: {api_token: {env: OKTA}}}}}}", "api_token: "),
+    ("listener-tls", "{extraVolumeMounts: []}", "config.listen.tls.cert: nothing is mounted at /tls/tls.crt"),
+    (
+        "",
+        "{config: {sources: {edr: {verify: {scheme: github, secrets: [{env: EDR}]}}}}}",
+        "config.sources.edr.verify.secrets[0]: no variable EDR",
+    ),
     ("scaling", "{extraEnv: []}", "config.store.url: no variable DATABASE_URL"),
     ("sqlite", "{secrets: {create: {edr: another}}}", "secrets: two files are called edr"),
     // What the schema refuses, of the chart and of the config.

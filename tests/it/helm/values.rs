@@ -57,12 +57,14 @@ fn compare(path: &str, values: &Value, schema: &Value, whole: &Value, faults: &m
 
 #[test]
 fn every_value_of_the_schema_has_its_default() {
-    let (values, schema): (Value, _) = (serde_saphyr::from_str(&read("helm/sever/values.yaml")).expect("YAML"), schema());
+    let (values, schema): (Value, _) =
+        (serde_saphyr::from_str(&read("helm/sever/values.yaml")).expect("YAML"), schema());
     let mut faults = Vec::new();
     compare("", &values, &schema, &schema, &mut faults);
-    // The config has its own defaults, a parent chart may set `global`, and probes need not be delayed.
+    // The config has its own defaults, a parent chart may set `global`, a role has the resources of all, and probes
+    // need not be delayed.
     let meant = |fault: &String| {
-        let exempt = [".config.", ".global ", "initialDelaySeconds", "successThreshold"];
+        let exempt = [".config.", ".global ", ".resources.", "initialDelaySeconds", "successThreshold"];
         !exempt.iter().any(|part| fault.contains(part))
     };
     let faults: Vec<_> = faults.into_iter().filter(meant).collect();
