@@ -130,3 +130,17 @@ fn two_renderings_are_the_same() {
         assert_eq!(template(&set, &[]).expect(&set), template(&set, &[]).expect(&set), "{set}");
     }
 }
+
+#[test]
+fn every_example_of_the_charts_readme_renders() {
+    let readme = read("helm/sever/README.md");
+    let examples = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("\n```").next());
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let mut seen = 0;
+    for example in examples {
+        std::fs::write(file.path(), example).expect("written");
+        template("", &["--values", file.path().to_str().expect("a path")]).expect(example);
+        seen += 1;
+    }
+    assert!(seen >= 3, "the README lost its examples");
+}
