@@ -12,7 +12,7 @@ use sever::audit::{Check, Finding, PublicKeys, Report, Seal, Signed, SigningKey}
 use sever::clock::Clock;
 use sever::domain::{HoldReason, Next, Outcome};
 use sever::sealer::Sealer;
-use sever::store::{AuditStore, StoreUrl, read_audit};
+use sever::store::{AuditStore, Consent, StoreUrl, read_audit};
 
 use crate::support::store::{Bench, DAY, HOUR, Mail, SqliteBackend, okta, operator};
 
@@ -50,7 +50,11 @@ impl Record {
             bench.job(&format!("b{round}"), okta(&format!("p{round}@example.com"))).await;
             let claim = bench.claim_one("okta").await;
             bench.settle(&claim, Next::Held(HoldReason::Account)).await;
-            bench.ops().approve(job, operator(), None, "is her".to_owned()).await.expect("approved");
+            bench
+                .ops()
+                .approve(job, operator(), Consent { reason: "is her".to_owned(), ..Consent::default() })
+                .await
+                .expect("approved");
             let claim = bench.claim_one("okta").await;
             bench.settle(&claim, Next::Done(Outcome::Confirmed)).await;
             seals.extend(sealer.seal().await.expect("sealed"));

@@ -11,7 +11,7 @@ use sever::ingest::Order;
 use sever::policy::RevokeSettings;
 use sever::sandbox::faults::{Fault, Injection};
 use sever::sandbox::okta::{Operation, Person};
-use sever::store::{Admitted, BulkOrder, Consent, Decision, JobFilter, JobView, Operations, StoreError};
+use sever::store::{Admitted, BulkOrder, Consent, Decision, JobFilter, JobView, StoreError};
 
 use crate::process::{Server, sever};
 use crate::service::{OKTA_TOKEN, Setup};

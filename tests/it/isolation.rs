@@ -6,7 +6,6 @@ use serde_json::json;
 use sever::domain::{CircuitState, JobState, Outcome};
 use sever::sandbox::faults::{Fault, Injection};
 use sever::sandbox::okta::Operation;
-use sever::store::Operations;
 
 use crate::testapp::{CONFIG, TestApp, stolen};
 

@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
 use serde_json::Value;
-use sever::store::{AuditView, Operations};
+use sever::store::AuditView;
 use tower::ServiceExt;
 
 use crate::testapp::{CONFIG, TestApp};

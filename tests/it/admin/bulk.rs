@@ -8,7 +8,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 use sever::admin::{AdminState, Tokens, router};
 use sever::domain::{HoldReason, ScopeKind};
-use sever::ingest::Intake;
+use sever::ingest::{Intake, Planning};
 use sever::policy::Policy;
 
 use super::{Answer, OPERATOR, VIEWER, World, admin_settings, okta, request};
@@ -97,8 +97,7 @@ fn with_four_eyes() -> World {
     );
     let intake = Intake::new(
         Vec::new(),
-        Default::default(),
-        Arc::new(policy.expect("a policy")),
+        Planning::new(Arc::new(policy.expect("a policy")), Default::default()),
         world.store.clone(),
         world.system_clock(),
         Arc::clone(&world.metrics),

@@ -3,7 +3,6 @@
 use lapin::types::AMQPValue;
 use serde_json::Value;
 use sever::domain::TargetName;
-use sever::store::Operations;
 use sever::verify::Verifier;
 
 use super::{SECRET, config};

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde_json::json;
 use sever::config::Loaded;
-use sever::store::Operations;
 
 use super::{Receiver, Reply, config, target, telling};
 use crate::process::Server;
@@ -66,7 +65,7 @@ async fn what_is_not_taken_for_long_is_given_up_and_seen() {
     let metrics = app.app.metrics.render();
     assert!(metrics.contains("sever_notify_total{target=\"soc\",result=\"dead\"} 1"), "{metrics}");
     // It goes with the jobs of its time.
-    use sever::store::{JobStore, Retention};
+    use sever::store::Retention;
     let week = Duration::from_secs(7 * 86_400);
     app.clock.advance(week + LONG);
     let retention = Retention { jobs: week, ignored: week, quarantine: week };

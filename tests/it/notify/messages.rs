@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sever::domain::JobState;
-use sever::store::Operations;
 
 use super::{Receiver, SECRET, config, target, telling};
 use crate::service::python;

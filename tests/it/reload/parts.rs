@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use serde_json::json;
 use sever::domain::{HoldReason, JobState};
-use sever::store::{JobStore, Operations};
 
 use crate::testapp::{CONFIG, SECRET, TOKEN, TestApp, by_email};
 
