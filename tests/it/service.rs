@@ -263,6 +263,7 @@ async fn check_tries_each_credential_and_tells_every_problem() {
     let fine = check(&setup, &["--online"]);
     assert!(fine.status.success(), "{}", String::from_utf8_lossy(&fine.stderr));
     assert!(String::from_utf8_lossy(&fine.stdout).contains("admin@example.com"));
+    assert!(String::from_utf8_lossy(&fine.stderr).contains("no `notify`"));
 
     setup.sandbox.okta().revoke_ssws(OKTA_TOKEN);
     let refused = check(&setup, &["--online"]);

@@ -134,3 +134,52 @@ async fn tampering_is_told_from_the_file_and_over_the_api() {
     fine(&verify(&[]));
     failed(&verify(&["--seal", "seal.json"]), 1, "the end of the record was cut off");
 }
+
+fn edit(folder: &Path, from: &str, to: &str) {
+    let file = folder.join("sever.yaml");
+    let text = std::fs::read_to_string(&file).expect("the config");
+    assert!(text.contains(from), "{from} is not in {text}");
+    std::fs::write(file, text.replace(from, to)).expect("written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_changed_and_earlier_seals_stay_valid() {
+    let setup = Setup::new().await;
+    let folder = setup.folder.path();
+    let server = setup.serve(&[]);
+    story(&setup, &server, "ana").await;
+    server.terminate();
+    std::fs::rename(folder.join("secrets/audit-key"), folder.join("old-key")).expect("moved");
+    let key = sever::audit::SigningKey::generate().expect("a key");
+    std::fs::write(folder.join("secrets/audit-key"), key).expect("written");
+    let server = setup.serve(&[]);
+    story(&setup, &server, "ben").await;
+    server.terminate();
+    let verify = || run(folder, &["verify", "-c", "sever.yaml"]);
+    failed(&verify(), 1, "seal 1 is signed by the key ed25519:");
+    let old = folder.join("audit-key.pub").display().to_string();
+    edit(folder, "audit: {signing_key", &format!("audit: {{verify_keys: [{{file: \"{old}\"}}], signing_key"));
+    assert!(fine(&verify()).contains("The record is what was written"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_cannot_keep_the_record_are_told() {
+    let setup = Setup::new().await;
+    let folder = setup.folder.path();
+    let check = || {
+        let args = ["check", "-c", "sever.yaml"];
+        sever().args(args).current_dir(folder).env("OKTA_TOKEN", OKTA_TOKEN).output().expect("it runs")
+    };
+    edit(folder, "jobs: 90d", "jobs: 500d");
+    failed(&check(), 2, "retention.audit");
+    edit(folder, "jobs: 500d", "jobs: 90d");
+    let key = setup.secret("audit-key");
+    std::fs::write(folder.join("secrets/audit-key"), key.replace("PRIVATE", "RSA PRIVATE")).expect("written");
+    let refused = check();
+    failed(&refused, 2, "audit.signing_key");
+    assert!(!String::from_utf8_lossy(&refused.stderr).contains(key.lines().nth(1).expect("PEM")));
+    let text = std::fs::read_to_string(folder.join("sever.yaml")).expect("the config");
+    let without: Vec<_> = text.lines().filter(|line| !line.starts_with("audit:")).collect();
+    std::fs::write(folder.join("sever.yaml"), without.join("\n")).expect("written");
+    failed(&check(), 0, "there is no `signing_key`");
+}
