@@ -55,6 +55,7 @@ providers:
   okta: {{kind: okta, url: "http://{provider}", credentials: {{api_token: {{value: 00testTokenThatTheSandboxTakes0123456789}}}}}}
 rules:
   - {{name: all, when: {rule}, revoke: [{{provider: okta}}]}}
+guardrails: {{budgets: []}}
 "#,
         dir = folder.display()
     );
