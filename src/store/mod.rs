@@ -5,6 +5,7 @@
 
 mod audit;
 mod closures;
+mod counting;
 mod ending;
 mod keys;
 mod merging;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Backlog, CircuitView, GateView, OutboxView, Page, StatusView};
+use super::{Backlog, BulkOrder, CircuitView, Decision, GateView, JobFilter, OutboxView, Page, StatusView};
 use crate::domain::{HoldReason, JobState, ProviderName, Scope, SessionRef, Subject, TargetName, fold};
 
 /// What is still open. Behind a closed gate, queued jobs count as held.
@@ -41,6 +41,53 @@ pub(super) fn status(
 /// What keeps this provider from being called.
 pub(super) fn gate_of<'a>(gates: &'a [GateView], provider: &ProviderName) -> Option<&'a GateView> {
     gates.iter().find(|gate| gate.provider.as_ref().is_none_or(|name| name == provider))
+}
+
+/// How a job has to show, as SQL: further conditions on its row.
+pub(super) fn conditions(filter: &JobFilter, gates: &[GateView]) -> String {
+    let mut sql = String::new();
+    let gated = gated_sql(gates);
+    if let Some(reason) = filter.hold_reason {
+        sql.push_str(&held_for(reason, gates));
+    }
+    if let Some(reason) = filter.dead_reason {
+        sql.push_str(&format!(" AND state = 5 AND dead_reason = '{}'", reason.as_str()));
+    }
+    match filter.state {
+        None => {}
+        Some(JobState::Held) => sql.push_str(&format!(" AND (state = 3 OR (state = 0 AND {gated}))")),
+        Some(JobState::Queued) => sql.push_str(&format!(" AND state = 0 AND NOT {gated}")),
+        Some(state) => sql.push_str(&format!(" AND state = {}", state as i64)),
+    }
+    sql
+}
+
+/// In a state in which such a decision is made.
+pub(super) fn decided_in(order: &BulkOrder) -> &'static str {
+    match order.decision {
+        Decision::Approve => "state = 3",
+        Decision::Requeue => "state IN (3, 4, 5, 6)",
+        Decision::Cancel => "state IN (0, 2, 3)",
+    }
+}
+
+/// Behind a gate, a queued job shows the gate's reason.
+fn held_for(reason: HoldReason, gates: &[GateView]) -> String {
+    let stored = format!("state = 3 AND hold_reason = '{}'", reason.as_str());
+    let shown: Vec<_> = gates.iter().filter(|gate| gate.reason == reason).cloned().collect();
+    if shown.is_empty() {
+        return format!(" AND {stored}");
+    }
+    format!(" AND (({stored}) OR (state = 0 AND {}))", gated_sql(&shown))
+}
+
+/// Provider names are checked when the config is read, so they hold no quotes.
+fn gated_sql(gates: &[GateView]) -> String {
+    if gates.iter().any(|gate| gate.provider.is_none()) {
+        return "TRUE".to_owned();
+    }
+    let names: Vec<String> = gates.iter().flat_map(|gate| &gate.provider).map(|name| format!("'{name}'")).collect();
+    if names.is_empty() { "FALSE".to_owned() } else { format!("(provider IN ({}))", names.join(", ")) }
 }
 
 /// Whether a job is about whoever has this name. Names are folded as everywhere else, which SQL cannot do beyond ASCII.

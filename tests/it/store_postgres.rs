@@ -1,6 +1,7 @@
 //! One PostgreSQL database under several stores at once: what replicas must never do to each other, and what happens when
 //! the server goes away.
 
+mod budgets;
 mod clocks;
 mod outage;
 mod replicas;

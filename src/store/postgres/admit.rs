@@ -10,8 +10,8 @@ use super::alerts::{Item, Stored, store_alerts};
 use super::batch::{Asked, Replay};
 use super::codec::{clean, get, to_json};
 use super::fault::Fault;
-use super::read;
 use super::tx::{Tx, query};
+use super::{four_eyes, read};
 use crate::audit::{Actor, AuditEvent};
 use crate::domain::SourceName;
 use crate::store::receipts::{self, receipt, status_again, status_of};
@@ -21,6 +21,8 @@ use crate::store::{Admission, Admitted, DeliveryStatus, QuarantineCap, Receipt, 
 pub(super) struct Admit {
     pub(super) admission: Admission,
     pub(super) actor: Actor,
+    /// The actor asks for its jobs.
+    pub(super) is_order: bool,
 }
 
 /// Whether a delivery is stored, and under which number.
@@ -65,6 +67,10 @@ pub(super) async fn admit(
         let alert = stored.alerts.first().map(|alert| alert.id);
         tx.record(event, None, alert, &batch[fresh.place].what.actor, detail.to_string()).await?;
         let receipt = Receipt { not_kept: not_kept.clone(), ..receipt(admission, stored.alerts) };
+        let asked = &batch[fresh.place].what;
+        if asked.is_order {
+            four_eyes::ordered(tx, &receipt, &asked.actor).await?;
+        }
         results[fresh.place] = Some(Ok(Admitted::New(receipt)));
     }
     for (place, guard) in guards.iter().enumerate() {

@@ -4,16 +4,18 @@ use tokio::sync::oneshot;
 
 use super::admit::Admit;
 use super::bind::Intent;
+use super::bulk::Picked;
+use super::circuit::{Opening, Trial};
 use super::claim::Request;
 use super::fault::Fault;
 use super::lane::Parts;
 use super::operate::Act;
 use super::settle::Ended;
 use super::tx::{Locks, Tx};
-use super::{admit, bind, claim, operate, settle, upkeep};
+use super::{admit, bind, bulk, circuit, claim, operate, settle, upkeep};
 use crate::audit::Actor;
 use crate::domain::Claim;
-use crate::store::{Admission, Admitted, Bound, Receipt, Retention, StoreError};
+use crate::store::{Admission, Admitted, Bound, BulkDone, Receipt, Retention, StoreError};
 
 /// Something that somebody waits for.
 pub(super) struct Asked<T, R> {
@@ -99,6 +101,9 @@ kinds! {
     binds: Bind(Intent) -> Bound;
     admissions: Admit(Admit) -> Admitted;
     acts: Act((Act, Actor)) -> ();
+    decisions: Decide(Picked) -> BulkDone;
+    openings: OpenCircuit(Opening) -> std::time::Duration;
+    trials: TryCircuit(Trial) -> bool;
     replays: Replay(Replay) -> Receipt;
     prunings: Prune(Retention) -> u64;
 }
@@ -110,12 +115,16 @@ impl Batch {
         let settled = self.settlements.iter().map(|asked| asked.what.end.row);
         let bound = self.binds.iter().map(|asked| asked.what.row);
         let mut accounts: Vec<i64> = self.binds.iter().map(|asked| asked.what.lock).collect();
+        let decided = self.decisions.iter().flat_map(|asked| asked.what.rows.iter().copied());
+        let is_counted = self.binds.iter().any(|asked| asked.what.is_uncounted());
         accounts.sort_unstable();
         accounts.dedup();
         Locks {
+            // Retention removes whom nobody counts any more.
+            budgets: is_counted || !self.prunings.is_empty(),
             accounts,
             account_ids: self.binds.iter().map(|asked| asked.what.account.clone()).collect(),
-            jobs: renewed.chain(settled).chain(bound).collect(),
+            jobs: renewed.chain(settled).chain(bound).chain(decided).collect(),
         }
     }
 
@@ -134,6 +143,18 @@ impl Batch {
         for asked in &mut self.acts {
             let (act, actor) = &asked.what;
             let result = operate::act(tx, act, actor).await;
+            asked.keep(result)?;
+        }
+        for asked in &mut self.decisions {
+            let result = bulk::decide(tx, &asked.what).await;
+            asked.keep(result)?;
+        }
+        for asked in &mut self.openings {
+            let result = circuit::open(tx, &asked.what).await;
+            asked.keep(result)?;
+        }
+        for asked in &mut self.trials {
+            let result = circuit::try_again(tx, &asked.what).await;
             asked.keep(result)?;
         }
         for asked in &mut self.replays {

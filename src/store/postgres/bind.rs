@@ -1,5 +1,5 @@
-//! The moment before a call: one is in flight for each account, and no two do the same for one alert. Also across
-//! replicas: the account is locked by its name until the commit, and so are its open jobs.
+//! The moment before a call: one is in flight for each account, no two do the same for one alert, and every budget has
+//! room. Also across replicas: the account is locked by its name until the commit, and so are its open jobs.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,11 +8,12 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
 
 use super::batch::Asked;
+use super::budget::{self, Count, Place, Room};
 use super::codec::{clean, fence, get, job_id, json, micros, state, to_json, word};
 use super::fault::Fault;
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
-use crate::domain::{Account, Claim, JobId, JobState, Proof, ProviderName, RevokeRequest};
+use crate::domain::{Account, Budget, Claim, HoldReason, JobId, JobState, Proof, ProviderName, RevokeRequest};
 use crate::store::merging::{BUSY_RETRY, covers};
 use crate::store::{Bound, StoreError};
 
@@ -41,13 +42,33 @@ pub(super) struct Intent {
     /// What the account is locked by.
     pub(super) lock: i64,
     proof: Option<String>,
+    /// `None`: no budget counts it.
+    count: Option<Count>,
+    /// The budgets have counted it with the account that it has.
+    counted: bool,
 }
 
 impl Intent {
-    pub(super) fn new(claim: &Claim, account: &Account, proof: Option<&Proof>) -> Result<Self, StoreError> {
+    pub(super) fn new(
+        claim: &Claim,
+        account: &Account,
+        proof: Option<&Proof>,
+        budgets: &[Budget],
+    ) -> Result<Self, StoreError> {
         let id = clean(&account.id).into_owned();
-        let proof = proof.map(to_json).transpose()?;
-        Ok(Self { row: claim.row, fence: fence(claim.attempt), lock: lock(&claim.provider, &id), account: id, proof })
+        let (row, fence, lock) = (claim.row, fence(claim.attempt), lock(&claim.provider, &id));
+        let (proof, count) = (proof.map(to_json).transpose()?, Count::new(claim, account, budgets));
+        Ok(Self { row, fence, lock, account: id, proof, count, counted: claim.counted })
+    }
+
+    /// Whether the budgets have to count it, as far as is known before its account is compared.
+    pub(super) fn is_uncounted(&self) -> bool {
+        self.uncounted(self.counted).is_some()
+    }
+
+    /// The budgets, if they have not counted it yet.
+    fn uncounted(&self, counted: bool) -> Option<&Count> {
+        self.count.as_ref().filter(|_| !counted)
     }
 }
 
@@ -66,17 +87,64 @@ pub(super) async fn bind(tx: &mut Tx<'_>, batch: &mut [Asked<Intent, Bound>]) ->
     }
     // Mostly this is all there is to it: nobody else acts on the account, and the job has meant no other before.
     let alone = alone(tx, batch).await?;
-    let simple: Vec<&Intent> = batch.iter().map(|asked| &asked.what).filter(|it| alone.contains(&it.row)).collect();
-    let opened = open_calls(tx, &simple).await?;
+    let is_simple = |intent: &&Intent| alone.contains(&intent.row) && !intent.is_uncounted();
+    let simple: Vec<&Intent> = batch.iter().map(|asked| &asked.what).filter(is_simple).collect();
+    let opened = open_calls(tx, &simple, false).await?;
     for asked in batch {
-        if opened.contains(&asked.what.row) {
+        let intent = &asked.what;
+        if opened.contains(&intent.row) {
             asked.result = Some(Ok(Bound::Proceed));
+        } else if alone.contains(&intent.row) && intent.is_uncounted() {
+            let result = bind_counted(tx, intent).await;
+            asked.keep(result)?;
         } else {
-            let result = bind_beside_others(tx, &asked.what).await;
+            let result = bind_beside_others(tx, intent).await;
             asked.keep(result)?;
         }
     }
     Ok(())
+}
+
+/// Nobody else acts on the account, and the budgets are to count it.
+async fn bind_counted(tx: &mut Tx<'_>, intent: &Intent) -> Result<Bound, Fault> {
+    let place = match seek_room(tx, intent, intent.counted).await? {
+        Ok(place) => place,
+        Err(words) => return hold(tx, intent, &words).await,
+    };
+    if call(tx, intent, place).await? { Ok(Bound::Proceed) } else { bind_beside_others(tx, intent).await }
+}
+
+/// A place in every budget that counts the job, or why there is none. `Ok(None)`: it needs none.
+async fn seek_room(tx: &mut Tx<'_>, intent: &Intent, counted: bool) -> Result<Result<Option<Place>, String>, Fault> {
+    let Some(count) = intent.uncounted(counted) else { return Ok(Ok(None)) };
+    match budget::seek(tx, intent.row, count).await? {
+        Room::Free(place) => Ok(Ok(Some(place))),
+        Room::Full(words) => Ok(Err(words)),
+    }
+}
+
+/// The call may be made, and its person is counted with it.
+async fn call(tx: &Tx<'_>, intent: &Intent, place: Option<Place>) -> Result<bool, Fault> {
+    let opened = !open_calls(tx, &[intent], place.is_some()).await?.is_empty();
+    if let (Some(place), Some(count)) = (place.filter(|_| opened), &intent.count) {
+        budget::take(tx, place, count).await?;
+    }
+    Ok(opened)
+}
+
+/// Waits for a person, and not for time to pass.
+async fn hold(tx: &mut Tx<'_>, intent: &Intent, words: &str) -> Result<Bound, Fault> {
+    let ours = ours(tx, intent).await?;
+    rebind(tx, intent.row, Some(&intent.account)).await?;
+    let reason = HoldReason::Budget;
+    let sql =
+        "UPDATE jobs SET state = 3, lane = severity, wake_at = NULL, account_id = $2, hold_reason = $3, note = $4,
+         held_since = $5 WHERE seq = $1";
+    tx.execute(sql, &[&intent.row, &intent.account, &reason.as_str(), &clean(words), &tx.steady]).await?;
+    tx.count(&ours.provider, Some(JobState::Leased), Some(JobState::Held));
+    let detail = json!({"hold_reason": reason, "account_id": intent.account, "reason": words}).to_string();
+    tx.record(AuditEvent::Held, Some(ours.id), None, &Actor::system(), detail).await?;
+    Ok(Bound::Held(words.to_owned()))
 }
 
 /// The jobs whose account no other job has, stored or in this batch.
@@ -94,8 +162,8 @@ async fn alone(tx: &Tx<'_>, batch: &[Asked<Intent, Bound>]) -> Result<HashSet<i6
     Ok(alone.difference(&shared).copied().collect())
 }
 
-/// Those whose lease is over, or that were bound to another account, are left out.
-async fn open_calls(tx: &Tx<'_>, intents: &[&Intent]) -> Result<HashSet<i64>, Fault> {
+/// Those whose lease is over, or that were bound to another account, are left out. `counts`: the budgets count them now.
+async fn open_calls(tx: &Tx<'_>, intents: &[&Intent], counts: bool) -> Result<HashSet<i64>, Fault> {
     if intents.is_empty() {
         return Ok(HashSet::new());
     }
@@ -106,12 +174,12 @@ async fn open_calls(tx: &Tx<'_>, intents: &[&Intent]) -> Result<HashSet<i64>, Fa
     // Whoever was found has not been missing twice in a row. The time is compared so that no index serves it: by it alone
     // everything that waits would be found.
     let sql = "UPDATE jobs SET account_id = b.account, repeated = jobs.repeated + (jobs.call_open > 0)::integer,
-         call_open = b.fence, proof = coalesce(b.proof, jobs.proof),
+         call_open = b.fence, counted = jobs.counted OR $6, proof = coalesce(b.proof, jobs.proof),
          absence = CASE jobs.absence WHEN 'account' THEN NULL ELSE jobs.absence END
          FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[]) AS b (seq, fence, account, proof)
          WHERE jobs.seq = b.seq AND jobs.attempts = b.fence AND jobs.state = 1 AND coalesce(jobs.wake_at, 0) > $5
          AND coalesce(jobs.account_id, b.account) = b.account RETURNING jobs.seq";
-    let opened = tx.query(sql, &[&rows, &fences, &accounts, &proofs, &tx.steady]).await?;
+    let opened = tx.query(sql, &[&rows, &fences, &accounts, &proofs, &tx.steady, &counts]).await?;
     opened.iter().map(|row| get(row, "seq")).collect()
 }
 
@@ -136,11 +204,15 @@ async fn bind_beside_others(tx: &mut Tx<'_>, intent: &Intent) -> Result<Bound, F
             return postpone(tx, intent.row, &ours).await;
         }
     }
-    rebind(tx, intent.row, Some(&intent.account)).await?;
+    let is_another = rebind(tx, intent.row, Some(&intent.account)).await?;
+    let place = match seek_room(tx, intent, intent.counted && !is_another).await? {
+        Ok(place) => place,
+        Err(words) => return hold(tx, intent, &words).await,
+    };
     // It may have meant another account until now.
     tx.execute("UPDATE jobs SET account_id = NULL WHERE seq = $1", &[&intent.row]).await?;
     // Its row is locked and was ours a moment ago.
-    if open_calls(tx, &[intent]).await?.is_empty() { Err(StoreError::LeaseLost.into()) } else { Ok(Bound::Proceed) }
+    if call(tx, intent, place).await? { Ok(Bound::Proceed) } else { Err(StoreError::LeaseLost.into()) }
 }
 
 /// A lease that is over may be another's at any moment: no call is begun under it.
@@ -224,16 +296,18 @@ async fn merge(tx: &mut Tx<'_>, intent: &Intent, ours: &Ours, other: &Candidate)
 }
 
 /// Comes before every change of a job's account. Where it was to act on an account for others as well, and now it means
-/// somebody else or nobody, those others act for themselves.
-pub(super) async fn rebind(tx: &mut Tx<'_>, row: i64, account: Option<&str>) -> Result<(), Fault> {
-    let Some(found) = tx.one("SELECT id, account_id FROM jobs WHERE seq = $1", &[&row]).await? else { return Ok(()) };
-    let before: Option<String> = get(&found, "account_id")?;
-    match before {
-        Some(before) if Some(before.as_str()) != account.map(clean).as_deref() => {
-            revive_merged(tx, row, job_id(&found, "id")?, &before).await
-        }
-        Some(_) | None => Ok(()),
+/// somebody else or nobody, those others act for themselves, and the budgets have counted another one. Whether that is so.
+pub(super) async fn rebind(tx: &mut Tx<'_>, row: i64, account: Option<&str>) -> Result<bool, Fault> {
+    let Some(found) = tx.one("SELECT id, account_id FROM jobs WHERE seq = $1", &[&row]).await? else {
+        return Ok(false);
+    };
+    let Some(before) = get::<Option<String>>(&found, "account_id")? else { return Ok(false) };
+    if Some(before.as_str()) == account.map(clean).as_deref() {
+        return Ok(false);
     }
+    tx.execute("UPDATE jobs SET counted = false WHERE seq = $1", &[&row]).await?;
+    revive_merged(tx, row, job_id(&found, "id")?, &before).await?;
+    Ok(true)
 }
 
 async fn revive_merged(tx: &mut Tx<'_>, row: i64, into: JobId, account: &str) -> Result<(), Fault> {

@@ -72,7 +72,7 @@ async fn next_in_turn(tx: &Tx<'_>, request: &Request) -> Result<Vec<Row>, Fault>
            AND NOT EXISTS (SELECT 1 FROM gates WHERE opened_at IS NULL AND gates.provider = ''))
          SELECT jobs.seq, jobs.state, jobs.id, jobs.subject, jobs.request, jobs.severity, jobs.dry_run, jobs.attempts,
          jobs.failures, jobs.absence, jobs.created_at, jobs.held_total, jobs.chosen_id, jobs.approved, jobs.unread_ok,
-         jobs.call_open > 0 AS call_open, jobs.proof, jobs.proving, jobs.alert_id, jobs.source, jobs.received_at,
+         jobs.alike_ok, jobs.counted, jobs.past_budget, jobs.call_open > 0 AS call_open, jobs.proof, jobs.proving, jobs.alert_id, jobs.source, jobs.received_at,
          jobs.occurred_at, jobs.record
          FROM due JOIN jobs ON jobs.seq = due.seq AND jobs.lane + 0 = due.lane AND coalesce(jobs.wake_at, $2 + 1) <= $2
          ORDER BY (due.lane <> 6), jobs.wake_at + due.patience, jobs.seq LIMIT $6 FOR UPDATE OF jobs SKIP LOCKED";
@@ -102,6 +102,9 @@ fn read(tx: &Tx<'_>, row: &Row, request: &Request) -> Result<Found, Fault> {
         account_id: get(row, "chosen_id")?,
         approved: get(row, "approved")?,
         unread_ok: get(row, "unread_ok")?,
+        alike_ok: get(row, "alike_ok")?,
+        counted: get(row, "counted")?,
+        past_budget: get(row, "past_budget")?,
         call_open: get(row, "call_open")?,
         proof: optional_json(row, "proof")?,
         proving: get(row, "proving")?,

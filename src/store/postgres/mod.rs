@@ -9,10 +9,14 @@ mod admit;
 mod alerts;
 mod batch;
 mod bind;
+mod budget;
+mod bulk;
+mod circuit;
 mod claim;
 mod codec;
 mod connect;
 mod fault;
+mod four_eyes;
 mod hints;
 mod lane;
 mod operate;
@@ -151,7 +155,7 @@ impl Store for PostgresStore {
 #[async_trait]
 impl JobStore for PostgresStore {
     async fn admit(&self, admission: Admission) -> Result<Admitted, StoreError> {
-        self.changes.ask(Admit { admission, actor: Actor::system() }, Change::Admit).await
+        self.changes.ask(Admit { admission, actor: Actor::system(), is_order: false }, Change::Admit).await
     }
 
     async fn is_known(&self, guard: [u8; 32]) -> Result<bool, StoreError> {
@@ -168,8 +172,14 @@ impl JobStore for PostgresStore {
         self.changes.ask(Renewal { claims, lease }, Change::Renew).await
     }
 
-    async fn bind(&self, claim: &Claim, account: &Account, proof: Option<Proof>) -> Result<Bound, StoreError> {
-        self.changes.ask(bind::Intent::new(claim, account, proof.as_ref())?, Change::Bind).await
+    async fn bind(
+        &self,
+        claim: &Claim,
+        account: &Account,
+        proof: Option<Proof>,
+        budgets: &[Budget],
+    ) -> Result<Bound, StoreError> {
+        self.changes.ask(bind::Intent::new(claim, account, proof.as_ref(), budgets)?, Change::Bind).await
     }
 
     async fn settle(&self, claim: &Claim, settlement: &Settlement) -> Result<(), StoreError> {
@@ -191,6 +201,28 @@ impl JobStore for PostgresStore {
         within(read::gates(&db)).await
     }
 
+    async fn open_circuit(
+        &self,
+        provider: &ProviderName,
+        note: String,
+        wait: CircuitWait,
+    ) -> Result<Duration, StoreError> {
+        self.changes.ask(circuit::Opening { provider: provider.clone(), note, wait }, Change::OpenCircuit).await
+    }
+
+    async fn try_circuit(&self, provider: &ProviderName, lease: Duration) -> Result<bool, StoreError> {
+        self.changes.ask(circuit::Trial { provider: provider.clone(), lease }, Change::TryCircuit).await
+    }
+
+    async fn close_circuit(&self, provider: &ProviderName) -> Result<(), StoreError> {
+        self.act(Act::CloseCircuit { provider: provider.clone() }, Actor::system()).await
+    }
+
+    async fn circuits(&self) -> Result<Vec<CircuitView>, StoreError> {
+        let db = self.reader().await?;
+        within(circuit::list(&db)).await
+    }
+
     async fn backlog(&self) -> Result<Backlog, StoreError> {
         let db = self.reader().await?;
         within(read::backlog(&db, &self.timing)).await
@@ -209,7 +241,7 @@ impl JobStore for PostgresStore {
 #[async_trait]
 impl Operations for PostgresStore {
     async fn order(&self, admission: Admission, actor: Actor) -> Result<Admitted, StoreError> {
-        self.changes.ask(Admit { admission, actor }, Change::Admit).await
+        self.changes.ask(Admit { admission, actor, is_order: true }, Change::Admit).await
     }
 
     async fn status(&self) -> Result<StatusView, StoreError> {
@@ -245,14 +277,20 @@ impl Operations for PostgresStore {
         self.act(Act::Cancel { job, reason }, actor).await
     }
 
-    async fn approve(
-        &self,
-        job: JobId,
-        actor: Actor,
-        account_id: Option<String>,
-        reason: String,
-    ) -> Result<(), StoreError> {
-        self.act(Act::Approve { job, account_id, reason }, actor).await
+    async fn approve(&self, job: JobId, actor: Actor, consent: Consent) -> Result<(), StoreError> {
+        self.act(Act::Approve { job, consent }, actor).await
+    }
+
+    async fn decide(&self, order: BulkOrder) -> Result<BulkDone, StoreError> {
+        let db = self.reader().await?;
+        let rows = within(bulk::pick(&db, &order)).await?;
+        drop(db);
+        self.changes.ask(bulk::Picked { order, rows }, Change::Decide).await
+    }
+
+    async fn budget_use(&self, budgets: &[Budget]) -> Result<Vec<u64>, StoreError> {
+        let db = self.reader().await?;
+        within(budget::used(&db, budgets, &self.timing)).await
     }
 
     async fn quarantine(&self, cursor: Option<i64>, limit: u32) -> Result<Page<QuarantineView>, StoreError> {

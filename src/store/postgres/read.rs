@@ -9,6 +9,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::alerts::job_receipt;
+use super::circuit;
 use super::codec::{
     alert_id, count, get, job_id, json, optional_job_id, optional_json, optional_time, optional_word, severity, small,
     state, time_at, word,
@@ -16,7 +17,7 @@ use super::codec::{
 use super::fault::Fault;
 use super::time::{NOW, Timing};
 use super::tx::{RECORD_LOCK, query};
-use crate::domain::{AlertId, Attempt, JobId, JobState, ProviderName, Revocation, RevokeRequest, fold};
+use crate::domain::{AlertId, Attempt, JobId, JobState, ProviderName, Revocation, RevokeRequest, SourceName, fold};
 use crate::store::view::{self, gate_of, page, sessions};
 use crate::store::{
     AlertReceipt, AlertView, AuditView, Backlog, DeliveryStatus, GateView, JobDetail, JobFilter, JobReceipt, JobView,
@@ -71,11 +72,7 @@ async fn oldest_due(
 ) -> Result<Vec<(ProviderName, Duration)>, Fault> {
     let providers: BTreeSet<&ProviderName> = jobs.iter().map(|(provider, ..)| provider).collect();
     let names: Vec<&str> = providers.iter().map(|provider| provider.as_str()).collect();
-    let (wall, steady) = timing.given();
-    let now: i64 = match query(db, NOW, &[&wall, &steady]).await?.first() {
-        Some(row) => get(row, "steady")?,
-        None => 0,
-    };
+    let now = now(db, timing).await?;
     // One seek per lane: the index has the lane before the time.
     let sql = "SELECT p.name, (SELECT min(head.wake_at) FROM generate_series(0, 5) AS lanes (lane) CROSS JOIN LATERAL
            (SELECT wake_at FROM jobs WHERE jobs.provider = p.name AND jobs.lane = lanes.lane AND wake_at <= $2
@@ -88,9 +85,15 @@ async fn oldest_due(
     query(db, sql, &[&names, &now]).await?.iter().map(read).collect()
 }
 
+/// The clock that counts, in microseconds.
+pub(super) async fn now(db: &ClientWrapper, timing: &Timing) -> Result<i64, Fault> {
+    let (wall, steady) = timing.given();
+    query(db, NOW, &[&wall, &steady]).await?.first().map_or(Ok(0), |row| get(row, "steady"))
+}
+
 /// What is still open.
 pub(super) async fn status(db: &ClientWrapper, timing: &Timing) -> Result<StatusView, Fault> {
-    Ok(view::status(backlog(db, timing).await?, gates(db).await?))
+    Ok(view::status(backlog(db, timing).await?, gates(db).await?, circuit::list(db).await?))
 }
 
 /// The columns of a job, with its alerts and with what the record tells of its provider's yes.
@@ -121,20 +124,23 @@ async fn matching(
     cursor: Option<i64>,
     most: i64,
 ) -> Result<Vec<Row>, Fault> {
-    let all_gated = gates.iter().any(|gate| gate.provider.is_none());
-    let gated: Vec<&str> = gates.iter().flat_map(|gate| &gate.provider).map(ProviderName::as_str).collect();
-    let in_state = match filter.state {
-        None => String::new(),
-        Some(JobState::Held) => " AND (state = 3 OR (state = 0 AND (provider = ANY($3) OR $4)))".to_owned(),
-        Some(JobState::Queued) => " AND state = 0 AND NOT (provider = ANY($3) OR $4)".to_owned(),
-        Some(state) => format!(" AND state = {}", state as i64),
-    };
-    let sql = format!(
-        "SELECT seq, subject, account_id FROM jobs WHERE seq < $1 AND ($2::text IS NULL OR provider = $2)
-         AND ($3::text[] IS NOT NULL AND $4::boolean IS NOT NULL){in_state} ORDER BY seq DESC LIMIT $5"
-    );
-    let provider = filter.provider.as_ref().map(ProviderName::as_str);
-    query(db, &sql, &[&cursor.unwrap_or(i64::MAX), &provider, &gated, &all_gated, &most]).await
+    let wanted = conditions(filter, gates);
+    let sql = format!("SELECT seq, subject, account_id FROM jobs WHERE {wanted} ORDER BY seq DESC LIMIT $4");
+    query(db, &sql, &[&cursor.unwrap_or(i64::MAX), &provider(filter), &source(filter), &most]).await
+}
+
+/// `$1` cursor, `$2` provider, `$3` source.
+pub(super) fn conditions(filter: &JobFilter, gates: &[GateView]) -> String {
+    let shown = view::conditions(filter, gates);
+    format!("seq < $1 AND ($2::text IS NULL OR provider = $2) AND ($3::text IS NULL OR source = $3){shown}")
+}
+
+pub(super) fn provider(filter: &JobFilter) -> Option<&str> {
+    filter.provider.as_ref().map(ProviderName::as_str)
+}
+
+pub(super) fn source(filter: &JobFilter) -> Option<&str> {
+    filter.source.as_ref().map(SourceName::as_str)
 }
 
 /// Names are folded as everywhere else, which SQL cannot do beyond ASCII: jobs are looked through, a stretch at a time.
@@ -150,14 +156,15 @@ async fn about(
         let stretch = matching(db, filter, gates, cursor, STRETCH).await?;
         let Some(last) = stretch.last() else { break };
         cursor = Some(get(last, "seq")?);
-        let is_about = |row: &Row| {
-            let account: Option<&str> = get(row, "account_id")?;
-            Ok::<_, Fault>(view::is_about(&json(row, "subject")?, account, name, &folded))
-        };
-        found.extend(stretch.into_iter().filter(|row| is_about(row).unwrap_or(true)));
+        found.extend(stretch.into_iter().filter(|row| is_about(row, name, &folded).unwrap_or(true)));
     }
     found.truncate(limit as usize + 1);
     Ok(found)
+}
+
+/// A row with the subject and the account of a job.
+pub(super) fn is_about(row: &Row, exact: &str, folded: &str) -> Result<bool, Fault> {
+    Ok(view::is_about(&json(row, "subject")?, get(row, "account_id")?, exact, folded))
 }
 
 /// What the record tells of an attempt.

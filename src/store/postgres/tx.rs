@@ -1,8 +1,10 @@
 //! One transaction: what every change in it shares.
 //!
 //! Locks are taken in one order by every replica, so that none waits for another in a circle: the record's (shared), the
-//! accounts that calls are about to be made for, rows of jobs by number, guards of deliveries by key, alerts by guard.
-//! What an operator does, rarely, may come out of turn; a circle that closes so is broken by the server and run again.
+//! budgets' (one for all of them, and only if somebody may have to be counted), the accounts that calls are about to be
+//! made for, rows of jobs by number, guards of deliveries by key, alerts by guard. What an operator does, rarely, may come
+//! out of turn, and so may a retry that turns out to be about another account, which the budgets have to count anew; a
+//! circle that closes so is broken by the server and run again.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -20,6 +22,9 @@ use crate::domain::{AlertId, JobId, JobState, ProviderName};
 
 /// Held, shared, by whoever adds to the record. Whoever reads it waits once until nobody does, see `read::audit`.
 pub(super) const RECORD_LOCK: i64 = 0x7365_7665_7200_0002;
+
+/// Held by whoever counts people in budgets, from before it looks for room until its commit.
+const BUDGETS_LOCK: i64 = 0x7365_7665_7200_0003;
 
 /// How many numbers of rows of the record one step of its sequence is worth; the schema says the same.
 const BLOCK: i64 = 1024;
@@ -44,6 +49,8 @@ impl Chain {
 /// What a transaction locks before it changes anything.
 #[derive(Default)]
 pub(super) struct Locks {
+    /// The budgets.
+    pub(super) budgets: bool,
     /// Digests of accounts.
     pub(super) accounts: Vec<i64>,
     /// The accounts themselves: their open jobs are locked.
@@ -86,6 +93,7 @@ pub(super) struct Tx<'a> {
     places: VecDeque<i64>,
     entries: Vec<Entry>,
     counts: Vec<(ProviderName, JobState, i64)>,
+    has_budgets: bool,
     wake: bool,
 }
 
@@ -104,6 +112,7 @@ impl<'a> Tx<'a> {
         locks: &Locks,
     ) -> Result<Self, Fault> {
         let record = db.prepare_cached("SELECT pg_advisory_xact_lock_shared($1)").await?;
+        let budgets = db.prepare_cached(LOCK).await?;
         let accounts = db.prepare_cached("SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key").await?;
         let rows = db
             .prepare_cached(
@@ -118,10 +127,11 @@ impl<'a> Tx<'a> {
         let by_row: Parameters<'_> = &[&locks.jobs, &locks.account_ids];
         let given: Parameters<'_> = &[&wall, &steady];
         // What is sent in one flight is carried out in this order, each with what the one before it saw to.
-        let (_, _, _, found, moment) = tokio::try_join!(
+        let (_, _, _, _, found, moment) = tokio::try_join!(
             biased;
             db.batch_execute("BEGIN"),
             db.query(&record, shared),
+            query_unless(!locks.budgets, db, &budgets, &[&BUDGETS_LOCK]),
             query_unless(locks.accounts.is_empty(), db, &accounts, by_account),
             query_unless(locks.jobs.is_empty() && locks.account_ids.is_empty(), db, &rows, by_row),
             db.query_one(&now, given),
@@ -143,6 +153,7 @@ impl<'a> Tx<'a> {
             places: VecDeque::new(),
             entries: Vec::new(),
             counts: Vec::new(),
+            has_budgets: locks.budgets,
             wake: false,
         })
     }
@@ -159,6 +170,15 @@ impl<'a> Tx<'a> {
     pub(super) async fn execute(&self, sql: &str, parameters: Parameters<'_>) -> Result<u64, Fault> {
         let statement = self.db.prepare_cached(sql).await?;
         Ok(self.db.execute(&statement, parameters).await?)
+    }
+
+    /// Keeps every replica from counting people until the commit.
+    pub(super) async fn lock_budgets(&mut self) -> Result<(), Fault> {
+        if !self.has_budgets {
+            self.query(LOCK, &[&BUDGETS_LOCK]).await?;
+            self.has_budgets = true;
+        }
+        Ok(())
     }
 
     /// Tells the workers, after the commit, that something may be due.
@@ -254,6 +274,8 @@ impl<'a> Tx<'a> {
         Ok(Committed { chain: self.chain, wake: self.wake })
     }
 }
+
+const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
 
 const ENTRIES: &str = "INSERT INTO audit (writer, seq, n, at, event, job, alert, actor, detail, hash, earlier)
      SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::uuid[], $7::uuid[], $8::text[],

@@ -5,6 +5,7 @@ use serde_json::json;
 use tokio_postgres::Row;
 
 use super::admit::release_quarantine;
+use super::budget;
 use super::codec::{get, micros, state, word};
 use super::fault::Fault;
 use super::time::Timing;
@@ -32,7 +33,8 @@ pub(super) async fn prune(tx: &mut Tx<'_>, retention: &Retention, timing: &Timin
         let detail = json!({"ignored": ignored, "quarantined": quarantined, "jobs": jobs, "accepted": accepted});
         tx.record(AuditEvent::Pruned, None, None, &Actor::system(), detail.to_string()).await?;
     }
-    Ok(guards + ignored + quarantined + jobs + accepted + gates)
+    let counted = budget::expire(tx, None).await?;
+    Ok(guards + ignored + quarantined + jobs + accepted + gates + counted)
 }
 
 /// A repeat of these could not pass verification any more.

@@ -1,51 +1,18 @@
 //! Budgets: who was acted on of late, and whether there is room for one more.
-//!
-//! Always holds: a person has at most one account at each provider. So whatever names accounts share, no more accounts
-//! are acted on at a provider than its budgets have people.
 
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::codec::{json, micros, to_json, word};
+use super::codec::{json, to_json, word};
 use super::tx::Tx;
-use crate::domain::{Account, Budget, Claim, ProviderName, Severity, SourceName, account_mark, person_marks};
+use crate::domain::{Budget, SourceName};
 use crate::store::StoreError;
+pub(super) use crate::store::counting::{Count, Place};
+use crate::store::counting::{Full, Known, MOST_SOURCES, Mark, Person, Use, find_person};
 
 /// People whose time is up that are removed at once: other changes wait meanwhile.
 const BATCH: u32 = 500;
-
-/// Other sources of a job that are asked whether they have room.
-const MOST_SOURCES: u32 = 20;
-
-/// What the budgets have to know of a call.
-pub(super) struct Count {
-    provider: ProviderName,
-    account: String,
-    source: SourceName,
-    severity: Severity,
-    past_budget: bool,
-    /// Each with its key.
-    budgets: Vec<(i64, Budget)>,
-    marks: Vec<[u8; 16]>,
-}
-
-impl Count {
-    /// `None`: no budget counts it.
-    pub(super) fn new(claim: &Claim, account: &Account, budgets: &[Budget]) -> Option<Self> {
-        let concerns = |budget: &&Budget| budget.provider.as_ref().is_none_or(|name| *name == claim.provider);
-        let budgets: Vec<_> = budgets.iter().filter(concerns).map(|budget| (budget.key(), budget.clone())).collect();
-        (!budgets.is_empty()).then(|| Self {
-            provider: claim.provider.clone(),
-            account: account.id.clone(),
-            source: claim.source.clone(),
-            severity: claim.severity,
-            past_budget: claim.past_budget,
-            budgets,
-            marks: person_marks(account),
-        })
-    }
-}
 
 /// Whether the call may be made.
 pub(super) enum Room {
@@ -55,56 +22,9 @@ pub(super) enum Room {
     Full(String),
 }
 
-/// Whom to count where, once the call may be made.
-pub(super) struct Place {
-    person: Person,
-    uses: Vec<Use>,
-}
-
-/// A budget that counts the person.
-struct Use {
-    budget: i64,
-    until: i64,
-    is_new: bool,
-}
-
-/// Somebody whom a budget counts now.
-struct Known {
-    row: i64,
-    accounts: BTreeMap<ProviderName, String>,
-    names: Vec<u8>,
-    /// The budgets that count them.
-    counted_by: Vec<i64>,
-}
-
-/// Whose account it is.
-enum Person {
-    /// Somebody who is counted with this account already.
-    Same(Known),
-    /// Somebody who is counted already, and had no account at this provider until now.
-    Joined(Known, Vec<[u8; 16]>),
-    /// Nobody who is counted.
-    New(Vec<[u8; 16]>),
-}
-
-impl Person {
-    fn is_counted_by(&self, budget: i64) -> bool {
-        match self {
-            Self::Same(known) | Self::Joined(known, _) => known.counted_by.contains(&budget),
-            Self::New(_) => false,
-        }
-    }
-}
-
-/// A budget without room.
-struct Full {
-    names_source: bool,
-    words: String,
-}
-
 /// Looks for room in every budget that counts the job. Counts nobody yet.
 pub(super) fn seek(tx: &mut Tx<'_>, job: i64, count: &Count) -> Result<Room, StoreError> {
-    let person = find_person(tx, count)?;
+    let person = find_person(count, |name| by_name(tx, name))?;
     let rules = rules(tx, job, count)?;
     let full = match room(tx, count, &count.source, &rules, &person)? {
         Ok(uses) => return Ok(Room::Free(Place { person, uses })),
@@ -124,7 +44,7 @@ pub(super) fn seek(tx: &mut Tx<'_>, job: i64, count: &Count) -> Result<Room, Sto
 
 /// Only where a budget names one.
 fn rules(tx: &Tx<'_>, job: i64, count: &Count) -> Result<Vec<String>, StoreError> {
-    if count.budgets.iter().all(|(_, budget)| budget.rule.is_none()) {
+    if !count.names_rules() {
         return Ok(Vec::new());
     }
     Ok(tx.sql("SELECT rules FROM jobs WHERE seq = ?1")?.query_row([job], |row| json(row, 0))?)
@@ -145,64 +65,17 @@ fn room(
     rules: &[String],
     person: &Person,
 ) -> Result<Result<Vec<Use>, Full>, StoreError> {
-    let mut uses = Vec::with_capacity(count.budgets.len());
-    for (key, budget) in &count.budgets {
-        if !budget.counts(&count.provider, source, rules) {
-            continue;
-        }
-        let (key, is_new) = (*key, !person.is_counted_by(*key));
-        if is_new && !count.past_budget {
-            let limit = i64::from(budget.limit(count.severity));
-            if !has_room(tx, key, limit)? {
-                let used = u64::try_from(tx.used(key)?).unwrap_or(0);
-                let words = budget.refusal(count.severity, used);
-                return Ok(Err(Full { names_source: budget.source.is_some(), words }));
-            }
-        }
-        uses.push(Use { budget: key, until: tx.steady.saturating_add(micros(budget.per)), is_new });
-    }
-    Ok(Ok(uses))
+    crate::store::counting::room(count, source, rules, person, tx.steady, |budget, limit| used_of(tx, budget, limit))
 }
 
 /// Whoever has had their time is removed only where that decides.
-fn has_room(tx: &mut Tx<'_>, budget: i64, limit: i64) -> Result<bool, StoreError> {
-    while tx.used(budget)? >= limit {
-        if expire(tx, budget)? == 0 {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// Joined by the addresses that the provider shows, as long as that gives nobody two accounts at one provider; where in
-/// doubt they are two people.
-fn find_person(tx: &mut Tx<'_>, count: &Count) -> Result<Person, StoreError> {
-    let mut joined = None;
-    let mut is_unclear = count.marks.is_empty();
-    for mark in &count.marks {
-        let Some(known) = by_name(tx, *mark)? else { continue };
-        match known.accounts.get(&count.provider) {
-            Some(account) if *account == count.account => return Ok(Person::Same(known)),
-            Some(_) => is_unclear = true,
-            None => joined = joined.or(Some(known)),
-        }
-    }
-    let mut marks = count.marks.clone();
-    if is_unclear {
-        let mark = account_mark(&count.provider, &count.account);
-        if let Some(known) = by_name(tx, mark)? {
-            return Ok(Person::Same(known));
-        }
-        marks.push(mark);
-    }
-    Ok(match joined {
-        Some(known) => Person::Joined(known, marks),
-        None => Person::New(marks),
-    })
+fn used_of(tx: &mut Tx<'_>, budget: i64, limit: i64) -> Result<i64, StoreError> {
+    while tx.used(budget)? >= limit && expire(tx, budget)? > 0 {}
+    Ok(tx.used(budget)?)
 }
 
 /// The person of this name, if a budget counts them still.
-fn by_name(tx: &mut Tx<'_>, name: [u8; 16]) -> Result<Option<Known>, StoreError> {
+fn by_name(tx: &mut Tx<'_>, name: Mark) -> Result<Option<Known>, StoreError> {
     let sql = "SELECT p.seq, p.accounts, p.names FROM budget_names n JOIN budget_people p ON p.seq = n.person WHERE n.name = ?1";
     let read = |row: &Row<'_>| Ok((row.get(0)?, json(row, 1)?, row.get(2)?));
     let Some((row, accounts, names)) = tx.sql(sql)?.query_row([name], read).optional()? else { return Ok(None) };
@@ -307,7 +180,7 @@ impl Person {
 }
 
 /// A name that is another's stays theirs.
-fn name(tx: &Tx<'_>, person: i64, names: &[[u8; 16]]) -> Result<(), StoreError> {
+fn name(tx: &Tx<'_>, person: i64, names: &[Mark]) -> Result<(), StoreError> {
     let mut statement = tx.sql("INSERT OR IGNORE INTO budget_names (name, person) VALUES (?1, ?2)")?;
     for name in names {
         statement.execute(params![name, person])?;

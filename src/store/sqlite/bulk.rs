@@ -10,6 +10,7 @@ use super::operate;
 use super::read::{conditions, gates, is_about};
 use super::tx::Tx;
 use crate::domain::{JobId, ProviderName, SourceName, fold};
+use crate::store::view::decided_in;
 use crate::store::{BulkDone, BulkOrder, Consent, Decision, GateView, JobFilter, LeftJob, StoreError};
 
 /// Jobs that are told one by one where they were left.
@@ -32,12 +33,7 @@ pub(super) fn pick(db: &Connection, order: &BulkOrder) -> Result<Vec<i64>, Store
 
 /// In a state in which such a decision is made.
 fn wanted(order: &BulkOrder, gates: &[GateView]) -> String {
-    let states = match order.decision {
-        Decision::Approve => "state = 3",
-        Decision::Requeue => "state IN (3, 4, 5, 6)",
-        Decision::Cancel => "state IN (0, 2, 3)",
-    };
-    format!("{} AND {states}", conditions(&order.filter, gates))
+    format!("{} AND {}", conditions(&order.filter, gates), decided_in(order))
 }
 
 fn provider(filter: &JobFilter) -> Option<&str> {

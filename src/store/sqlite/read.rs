@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::codec::{alert_id, job_id, json, optional_word, severity, state, time, time_at, word};
 use super::record;
-use crate::domain::{AlertId, HoldReason, JobId, JobState, ProviderName, RevokeRequest, SourceName, fold};
+use crate::domain::{AlertId, JobId, JobState, ProviderName, RevokeRequest, SourceName, fold};
 use crate::store::view::{self, gate_of, page, sessions};
 use crate::store::{
     AlertReceipt, AlertView, Backlog, DeliveryStatus, GateView, JobDetail, JobFilter, JobReceipt, JobView, Page,
@@ -115,41 +115,8 @@ pub(super) fn is_about(row: &Row<'_>, exact: &str, folded: &str) -> rusqlite::Re
 
 /// `?1` cursor, `?2` provider, `?3` source.
 pub(super) fn conditions(filter: &JobFilter, gates: &[GateView]) -> String {
-    let mut sql = "seq < ?1 AND (?2 IS NULL OR provider = ?2) AND (?3 IS NULL OR source = ?3)".to_owned();
-    let gated = gated_sql(gates);
-    if let Some(reason) = filter.hold_reason {
-        sql.push_str(&held_for(reason, gates));
-    }
-    if let Some(reason) = filter.dead_reason {
-        sql.push_str(&format!(" AND state = 5 AND dead_reason = '{}'", reason.as_str()));
-    }
-    match filter.state {
-        None => {}
-        Some(JobState::Held) => sql.push_str(&format!(" AND (state = 3 OR (state = 0 AND {gated}))")),
-        Some(JobState::Queued) => sql.push_str(&format!(" AND state = 0 AND NOT {gated}")),
-        Some(state) => sql.push_str(&format!(" AND state = {}", state as i64)),
-    }
-    sql
-}
-
-/// Behind a gate, a queued job shows the gate's reason.
-fn held_for(reason: HoldReason, gates: &[GateView]) -> String {
-    let stored = format!("state = 3 AND hold_reason = '{}'", reason.as_str());
-    let of_reason = |gate: &&GateView| gate.reason == reason;
-    if gates.iter().any(|gate| of_reason(&gate)) {
-        let shown = gates.iter().filter(of_reason).cloned().collect::<Vec<_>>();
-        return format!(" AND (({stored}) OR (state = 0 AND {}))", gated_sql(&shown));
-    }
-    format!(" AND {stored}")
-}
-
-/// Provider names are checked when the config is read, so they hold no quotes.
-fn gated_sql(gates: &[GateView]) -> String {
-    if gates.iter().any(|gate| gate.provider.is_none()) {
-        return "1".to_owned();
-    }
-    let names: Vec<String> = gates.iter().flat_map(|gate| &gate.provider).map(|name| format!("'{name}'")).collect();
-    format!("(provider IN ({}))", names.join(", "))
+    let shown = view::conditions(filter, gates);
+    format!("seq < ?1 AND (?2 IS NULL OR provider = ?2) AND (?3 IS NULL OR source = ?3){shown}")
 }
 
 fn job_view(db: &Connection, row: &Row<'_>, gates: &[GateView]) -> rusqlite::Result<JobView> {

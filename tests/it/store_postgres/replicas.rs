@@ -48,16 +48,16 @@ async fn a_lost_lease_is_taken_over_by_the_other_and_the_late_end_is_refused() {
     let pair = Pair::new();
     admit(&pair.one, &pair.clock, &Mail::new("d").alert("a", [okta("ana@example.com")])).await;
     let stale = claim(&pair.one, 1).await.remove(0);
-    pair.one.bind(&stale, &account("00u1"), None).await.expect("bound");
+    pair.one.bind(&stale, &account("00u1"), None, &[]).await.expect("bound");
     assert!(claim(&pair.other, 1).await.is_empty(), "the lease of another process is respected");
     pair.clock.advance(LEASE);
     let fresh = claim(&pair.other, 1).await.remove(0);
     assert_eq!((fresh.job, fresh.attempt, fresh.call_open), (stale.job, 2, true));
     let late = pair.one.settle(&stale, &settlement(&stale, Next::Done(Outcome::Confirmed))).await;
     assert!(matches!(late, Err(StoreError::LeaseLost)), "{late:?}");
-    assert!(matches!(pair.one.bind(&stale, &account("00u1"), None).await, Err(StoreError::LeaseLost)));
+    assert!(matches!(pair.one.bind(&stale, &account("00u1"), None, &[]).await, Err(StoreError::LeaseLost)));
     assert_eq!(pair.one.renew(vec![(stale.row, stale.attempt)], LEASE).await.expect("an answer"), [false]);
-    pair.other.bind(&fresh, &account("00u1"), None).await.expect("bound");
+    pair.other.bind(&fresh, &account("00u1"), None, &[]).await.expect("bound");
     pair.other.settle(&fresh, &settlement(&fresh, Next::Done(Outcome::Confirmed))).await.expect("settled");
     let job = pair.one.job(fresh.job).await.expect("an answer").expect("the job");
     assert_eq!((job.job.state, job.job.repeated, job.job.attempts), (JobState::Done, 1, 2));
@@ -137,7 +137,7 @@ async fn two_jobs_for_one_account_do_not_call_at_once() {
         let (first, second) = (claim(&pair.one, 1).await.remove(0), claim(&pair.other, 1).await.remove(0));
         let account = account(&format!("00u{number}"));
         let (one, other) =
-            tokio::join!(pair.one.bind(&first, &account, None), pair.other.bind(&second, &account, None));
+            tokio::join!(pair.one.bind(&first, &account, None, &[]), pair.other.bind(&second, &account, None, &[]));
         let bound = [one.expect("bound"), other.expect("bound")];
         assert!(bound.contains(&Bound::Proceed) && bound.contains(&Bound::Busy), "{bound:?}");
         // So that the next round finds its own two.
@@ -145,7 +145,7 @@ async fn two_jobs_for_one_account_do_not_call_at_once() {
         called.0.settle(called.1, &settlement(called.1, Next::Done(Outcome::Confirmed))).await.expect("settled");
         pair.clock.advance(SECOND);
         let waited = claim(&pair.one, 1).await.remove(0);
-        assert_eq!(pair.one.bind(&waited, &account, None).await.expect("bound"), Bound::Proceed);
+        assert_eq!(pair.one.bind(&waited, &account, None, &[]).await.expect("bound"), Bound::Proceed);
         pair.one.settle(&waited, &settlement(&waited, Next::Done(Outcome::Confirmed))).await.expect("settled");
     }
 }
@@ -157,7 +157,7 @@ async fn a_queued_job_is_not_widened_while_the_other_claims_it() {
     let account = account("00u1");
     admit(&pair.one, &pair.clock, &Mail::new("d").alert("a", [okta("ana@example.com")])).await;
     let earlier = claim(&pair.one, 1).await.remove(0);
-    pair.one.bind(&earlier, &account, None).await.expect("bound");
+    pair.one.bind(&earlier, &account, None, &[]).await.expect("bound");
     admit(&pair.one, &pair.clock, &Mail::new("e").alert("b", [okta_id("00u1")])).await;
     let ours = claim(&pair.one, 1).await.remove(0);
     let retry = Next::Retry { due_at: pair.clock.steady(), failed: true };
@@ -172,7 +172,7 @@ async fn a_queued_job_is_not_widened_while_the_other_claims_it() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         other.batch_execute("COMMIT").await.expect("committed");
     };
-    let (bound, ()) = tokio::join!(pair.one.bind(&ours, &account, None), commit);
+    let (bound, ()) = tokio::join!(pair.one.bind(&ours, &account, None, &[]), commit);
     assert_eq!(bound.expect("bound"), Bound::Proceed, "it was merged into a job that somebody works on already");
     let view = pair.one.job(earlier.job).await.expect("an answer").expect("the job").job;
     assert_eq!((view.state, view.alert_ids.len()), (JobState::Leased, 1));
@@ -309,7 +309,7 @@ async fn a_plan_made_while_the_tables_were_empty_serves_a_large_backlog() {
     assert_eq!(claims.len(), 10);
     for claim in &claims {
         let id = format!("00u{}", claim.row);
-        assert_eq!(pair.one.bind(claim, &account(&id), None).await.expect("bound"), Bound::Proceed);
+        assert_eq!(pair.one.bind(claim, &account(&id), None, &[]).await.expect("bound"), Bound::Proceed);
         pair.one.settle(claim, &settlement(claim, Next::Done(Outcome::Confirmed))).await.expect("settled");
     }
 }

@@ -73,6 +73,10 @@ CREATE TABLE jobs (
   approved    boolean  NOT NULL DEFAULT false,
   unread_ok   boolean  NOT NULL DEFAULT false, -- agreed to act on the chosen account although it cannot be read
   insisted    boolean  NOT NULL DEFAULT false, -- requeued by an operator: what was done before does not stand for it
+  counted     boolean  NOT NULL DEFAULT false, -- the budgets have counted its person
+  past_budget boolean  NOT NULL DEFAULT false, -- a person let it go on past the budgets
+  alike_ok    boolean  NOT NULL DEFAULT false, -- agreed to after a name of the account was seen to look protected
+  asked_by    text[]   NOT NULL DEFAULT '{}',  -- operators who asked for it or requeued it
   subject     text     NOT NULL,
   subject_key bytea    NOT NULL,         -- the names exactly as given
   request     text     NOT NULL,
@@ -148,6 +152,40 @@ CREATE TABLE audit (
   hash    bytea  NOT NULL,
   earlier bigint,                        -- the row that tells the attempt before, of the same job; not hashed
   UNIQUE (writer, n)
+);
+
+-- Providers that fail. A closed circuit has no row.
+CREATE TABLE circuits (
+  provider text     PRIMARY KEY,
+  state    smallint NOT NULL,            -- 1 open, 2 half open
+  note     text     NOT NULL,
+  since    bigint   NOT NULL,
+  until    bigint   NOT NULL,            -- left alone until then, or the end of the trial's lease
+  wait     bigint   NOT NULL             -- microseconds, of the latest opening
+);
+
+-- People whom a budget counts now. One has at most one account at each provider. Whoever reads or writes these four
+-- tables to count somebody holds one lock, see tx.rs.
+CREATE TABLE budget_people (
+  seq      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  accounts text   NOT NULL,              -- the account's id by provider, as JSON
+  names    bytea  NOT NULL               -- their names in budget_names, 16 bytes each
+);
+CREATE TABLE budget_names (
+  name   bytea  PRIMARY KEY,             -- a digest: an address that their accounts have, or an account
+  person bigint NOT NULL
+);
+CREATE TABLE budget_uses (
+  person bigint NOT NULL,
+  budget bigint NOT NULL,                -- what it counts and in how long, as a digest
+  until  bigint NOT NULL,                -- from then on they are not counted any more
+  PRIMARY KEY (person, budget)
+);
+CREATE INDEX budget_uses_until ON budget_uses (budget, until);
+-- The rows of budget_uses, also those whose time is up: counting costs nothing at any size.
+CREATE TABLE budget_totals (
+  budget bigint PRIMARY KEY,
+  used   bigint NOT NULL
 );
 
 -- Jobs change their place in the queue all the time: what they leave behind is swept before it slows the next claim.

@@ -1,0 +1,88 @@
+//! One decision about many jobs.
+//!
+//! They are looked for beside the lane, so that a long search keeps nobody waiting, and looked at again under their
+//! locks: what is changed is what is counted.
+
+use deadpool_postgres::ClientWrapper;
+use tokio_postgres::Row;
+
+use super::codec::get;
+use super::fault::Fault;
+use super::operate::{self, FOUND, Found};
+use super::read::{conditions, gates, is_about, provider, source};
+use super::tx::{Tx, query};
+use crate::domain::fold;
+use crate::store::view::decided_in;
+use crate::store::{BulkDone, BulkOrder, Consent, Decision, GateView, LeftJob, StoreError};
+
+/// Jobs that are told one by one where they were left.
+const MOST_TOLD: usize = 100;
+
+/// The order, and the rows of the jobs that it is about.
+pub(super) struct Picked {
+    pub(super) order: BulkOrder,
+    pub(super) rows: Vec<i64>,
+}
+
+/// The rows of the jobs that the filter picks.
+pub(super) async fn pick(db: &ClientWrapper, order: &BulkOrder) -> Result<Vec<i64>, Fault> {
+    let sql = format!("SELECT seq, subject, account_id FROM jobs WHERE {}", wanted(order, &gates(db).await?));
+    let filter = &order.filter;
+    let person = filter.subject.as_deref().map(|name| (name, fold(name)));
+    let is_meant =
+        |row: &&Row| person.as_ref().is_none_or(|(exact, folded)| is_about(row, exact, folded).unwrap_or(false));
+    let rows = query(db, &sql, &[&i64::MAX, &provider(filter), &source(filter)]).await?;
+    rows.iter().filter(is_meant).map(|row| get(row, "seq")).collect()
+}
+
+fn wanted(order: &BulkOrder, gates: &[GateView]) -> String {
+    format!("{} AND {}", conditions(&order.filter, gates), decided_in(order))
+}
+
+/// Decides about those that are still as the filter wants them, if they are as many as expected.
+pub(super) async fn decide(tx: &mut Tx<'_>, picked: &Picked) -> Result<BulkDone, Fault> {
+    let order = &picked.order;
+    let jobs = still_wanted(tx, picked).await?;
+    if jobs.len() as u64 != order.expect_count {
+        return Err(StoreError::Miscounted(jobs.len() as u64).into());
+    }
+    let mut done = BulkDone { changed: 0, left_count: 0, left: Vec::new() };
+    let mut decided = Vec::with_capacity(jobs.len());
+    let consent = Consent { account_id: None, reason: order.reason.clone(), four_eyes: order.four_eyes };
+    for job in jobs {
+        match refusal(order, &job, &consent) {
+            Ok(()) => decided.push(job),
+            Err(StoreError::Conflict(reason)) => {
+                done.left_count += 1;
+                if done.left.len() < MOST_TOLD {
+                    done.left.push(LeftJob { id: job.id, reason });
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    done.changed = decided.len() as u64;
+    let (actor, reason) = (&order.actor, order.reason.as_str());
+    match order.decision {
+        Decision::Approve => operate::approve(tx, &decided, actor, &consent).await?,
+        Decision::Requeue => operate::requeue(tx, &decided, actor, reason).await?,
+        Decision::Cancel => operate::cancel(tx, &decided, actor, reason).await?,
+    }
+    Ok(done)
+}
+
+async fn still_wanted(tx: &Tx<'_>, picked: &Picked) -> Result<Vec<Found>, Fault> {
+    let Picked { order, rows } = picked;
+    let wanted = wanted(order, &gates(tx.db).await?);
+    let sql = format!("{FOUND} WHERE seq = ANY($4) AND {wanted} ORDER BY seq FOR UPDATE");
+    let jobs = tx.query(&sql, &[&i64::MAX, &provider(&order.filter), &source(&order.filter), rows]).await?;
+    jobs.iter().map(Found::read).collect()
+}
+
+fn refusal(order: &BulkOrder, job: &Found, consent: &Consent) -> Result<(), StoreError> {
+    match order.decision {
+        Decision::Approve => job.may_be_approved(&order.actor, consent),
+        Decision::Requeue => job.may_be_requeued(),
+        Decision::Cancel => job.may_be_cancelled(),
+    }
+}
