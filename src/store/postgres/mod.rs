@@ -196,6 +196,10 @@ impl JobStore for PostgresStore {
         self.act(Act::OpenGate { provider: Some(provider.clone()), reason }, Actor::system()).await
     }
 
+    async fn record_reload(&self, digest: [u8; 32], changed: Vec<String>) -> Result<(), StoreError> {
+        self.act(Act::RecordReload { digest, changed }, Actor::system()).await
+    }
+
     async fn gates(&self) -> Result<Vec<GateView>, StoreError> {
         let db = self.reader().await?;
         within(read::gates(&db)).await

@@ -25,6 +25,7 @@ pub(super) enum Act {
     OpenGate { provider: Option<ProviderName>, reason: HoldReason },
     CloseCircuit { provider: ProviderName },
     RecordReading { delivery: i64 },
+    RecordReload { digest: [u8; 32], changed: Vec<String> },
 }
 
 pub(super) async fn act(tx: &mut Tx<'_>, act: &Act, actor: &Actor) -> Result<(), Fault> {
@@ -50,6 +51,10 @@ pub(super) async fn act(tx: &mut Tx<'_>, act: &Act, actor: &Actor) -> Result<(),
         Act::RecordReading { delivery } => {
             let detail = json!({"delivery": delivery}).to_string();
             tx.record(AuditEvent::BodyRead, None, None, actor, detail).await
+        }
+        Act::RecordReload { digest, changed } => {
+            let detail = json!({"changed": changed, "sha256": hex::encode(digest)}).to_string();
+            tx.record(AuditEvent::ConfigReloaded, None, None, actor, detail).await
         }
     }
 }
