@@ -1,6 +1,7 @@
 //! `sever sandbox`: the strict stand-ins of the providers alone, to try alerts and clients against.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::init::random_word;
+use super::init::{SECRET_MODE, random_word, write_new};
 use super::place::{self, Place};
 use super::stop::Stop;
 use super::{Failure, Outcome, block_on, out};
@@ -43,6 +44,9 @@ pub(super) struct SandboxArgs {
     /// The API token that Okta takes; left out, a fresh one
     #[arg(long, value_name = "TOKEN")]
     okta_token: Option<String>,
+    /// Write the `providers:` of a config to this file, with the credentials that the stand-ins take
+    #[arg(long, value_name = "FILE")]
+    providers_file: Option<PathBuf>,
     /// Print the addresses as one line of JSON, for programs
     #[arg(long)]
     json: bool,
@@ -131,6 +135,9 @@ async fn serve(args: SandboxArgs) -> Outcome {
         described[place.name()] = json!({"url": place.url()});
     }
     misbehave(&sandbox, &args, &token);
+    if let Some(file) = &args.providers_file {
+        write_new(file, &config, SECRET_MODE).context("choose another --providers-file, or remove the old one")?;
+    }
     described["okta"]["api_token"] = json!(token);
     described["providers"] = json!(config);
     if args.json {

@@ -1,6 +1,7 @@
 //! The pages under `docs/`: what they tell to type is a command of ours, what they show as config is valid, rules do what
 //! their text says, and the reference is what the code says.
 
+mod first_steps;
 mod pages;
 mod reference;
 mod rules;
