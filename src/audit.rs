@@ -88,7 +88,7 @@ pub enum AuditEvent {
 
 impl AuditEvent {
     /// Each of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::Admitted,
         Self::Ignored,
         Self::Quarantined,
@@ -107,6 +107,8 @@ impl AuditEvent {
         Self::Approved,
         Self::GateClosed,
         Self::GateOpened,
+        Self::CircuitOpened,
+        Self::CircuitClosed,
         Self::Paused,
         Self::Resumed,
         Self::Replayed,

@@ -10,8 +10,10 @@ mod ending;
 mod keys;
 mod merging;
 mod model;
+mod news;
 mod outbox;
 mod postgres;
+mod reader;
 mod receipts;
 mod sqlite;
 mod told;
@@ -39,7 +41,8 @@ pub use model::{
 };
 pub use outbox::{Message, MessageEnd, Outbox, OutboxView, Routes};
 pub use postgres::{PostgresStore, PostgresUrl};
-pub use sqlite::{AuditReader, SqliteStore};
+pub use reader::{AuditReader, read_audit};
+pub use sqlite::SqliteStore;
 
 /// The pipeline's core: jobs that survive anything but the disk.
 #[async_trait]
@@ -281,11 +284,4 @@ pub async fn open(url: &StoreUrl, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) 
         StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, clock, metrics)?),
         StoreUrl::Postgres(url) => Arc::new(PostgresStore::open(url, clock, metrics).await?),
     })
-}
-
-/// Opens the record of a store to be read, also beside a running service. Changes nothing.
-pub fn read_audit(url: &StoreUrl) -> anyhow::Result<AuditReader> {
-    match url {
-        StoreUrl::Sqlite(path) => AuditReader::open(path),
-    }
 }

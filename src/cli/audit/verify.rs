@@ -46,7 +46,7 @@ pub(super) fn run(args: &VerifyArgs) -> Outcome {
     }
     let given = args.given_keys()?;
     let report = match &args.config {
-        Some(path) => from_store(path, given, &copies)?,
+        Some(path) => block_on(from_store(path, given, &copies))??,
         None => block_on(from_api(&args.remote.api()?, &given, &copies))??,
     };
     tell(args, &report);
@@ -78,7 +78,11 @@ fn need_keys(keys: &PublicKeys, is_sealed: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn from_store(path: &std::path::Path, given: PublicKeys, copies: &[(String, Signed<Seal>)]) -> Result<Report, Failure> {
+async fn from_store(
+    path: &std::path::Path,
+    given: PublicKeys,
+    copies: &[(String, Signed<Seal>)],
+) -> Result<Report, Failure> {
     let usage = |problems| Failure::Usage(anyhow!("{problems}"));
     let document = Document::load(path).map_err(usage)?;
     let config: Config = document.decode().map_err(usage)?;
@@ -92,11 +96,11 @@ fn from_store(path: &std::path::Path, given: PublicKeys, copies: &[(String, Sign
         }
     };
     let url = config.store.locate().map_err(|message| Failure::Usage(anyhow!("store: {message}")))?;
-    let reader = read_audit(&url)?;
-    need_keys(&keys, reader.is_sealed()? || !copies.is_empty())?;
+    let reader = read_audit(&url).await?;
+    need_keys(&keys, reader.is_sealed().await? || !copies.is_empty())?;
     let mut check = Check::new(&keys);
     copies.iter().for_each(|(name, seal)| check.copy(seal.clone(), name));
-    reader.check(&mut check)?;
+    reader.check(&mut check).await?;
     Ok(check.finish(SystemClock::new().now()))
 }
 

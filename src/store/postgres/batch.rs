@@ -1,5 +1,6 @@
 //! What is done in one transaction, kind by kind: those who asked wait for the same commit, so their order is free.
 
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::admit::Admit;
@@ -12,10 +13,10 @@ use super::lane::Parts;
 use super::operate::Act;
 use super::settle::Ended;
 use super::tx::{Locks, Tx};
-use super::{admit, bind, bulk, circuit, claim, operate, settle, upkeep};
-use crate::audit::Actor;
+use super::{admit, bind, bulk, circuit, claim, operate, outbox, seals, settle, upkeep};
+use crate::audit::{Actor, Seal, Signed, Stub};
 use crate::domain::Claim;
-use crate::store::{Admission, Admitted, Bound, BulkDone, Receipt, Retention, StoreError};
+use crate::store::{Admission, Admitted, Bound, BulkDone, Message, Receipt, Retention, Routes, StoreError};
 
 /// Something that somebody waits for.
 pub(super) struct Asked<T, R> {
@@ -106,6 +107,12 @@ kinds! {
     trials: TryCircuit(Trial) -> bool;
     replays: Replay(Replay) -> Receipt;
     prunings: Prune(Retention) -> u64;
+    seals: Seal(Signed<Seal>) -> ();
+    shortenings: Shorten(Vec<Signed<Stub>>) -> u64;
+    thinnings: Thin(Timestamp) -> u64;
+    routings: Route(Routes) -> ();
+    messages: Message(outbox::Wanted) -> Vec<Message>;
+    deliveries: Deliver(outbox::Told) -> ();
 }
 
 impl Batch {
@@ -163,6 +170,34 @@ impl Batch {
         }
         for asked in &mut self.prunings {
             let result = upkeep::prune(tx, &asked.what, &parts.timing).await;
+            asked.keep(result)?;
+        }
+        for asked in &mut self.seals {
+            let result = seals::keep(tx, &asked.what).await;
+            asked.keep(result)?;
+        }
+        for asked in &mut self.shortenings {
+            let result = seals::prune(tx, &asked.what).await;
+            asked.keep(result)?;
+        }
+        for asked in &mut self.thinnings {
+            let result = seals::thin(tx, asked.what).await;
+            asked.keep(result)?;
+        }
+        self.apply_messages(tx).await
+    }
+
+    async fn apply_messages(&mut self, tx: &mut Tx<'_>) -> Result<(), Fault> {
+        for asked in &mut self.routings {
+            let result = outbox::begin(tx, &asked.what).await;
+            asked.keep(result)?;
+        }
+        for asked in &mut self.deliveries {
+            let result = outbox::settle(tx, &asked.what).await;
+            asked.keep(result)?;
+        }
+        for asked in &mut self.messages {
+            let result = outbox::claim(tx, &asked.what).await;
             asked.keep(result)?;
         }
         Ok(())

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
 use futures_util::FutureExt;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::batch::{Asked, Batch, Change};
 use super::fault::{Fault, no_connection};
 use super::hints::Hints;
 use super::time::Timing;
 use super::tx::{Chain, Committed, Tx};
-use crate::store::{QuarantineCap, StoreError};
+use crate::store::{QuarantineCap, Routes, StoreError};
 use crate::telemetry::Metrics;
 
 /// Changes in one transaction. More would make the first of them wait too long for the last, and other replicas for its
@@ -43,6 +43,8 @@ pub(super) struct Parts {
     pub(super) metrics: Arc<Metrics>,
     pub(super) hints: Arc<Hints>,
     pub(super) cap: QuarantineCap,
+    /// Who is told of what, as set last.
+    pub(super) routes: watch::Receiver<Arc<Routes>>,
 }
 
 impl Lane {
@@ -140,7 +142,8 @@ impl Writer {
     }
 
     /// A connection on which anything went wrong is closed: what it had begun is undone with it. Whether its commit was
-    /// still made is not known then, so the record goes on under a new name.
+    /// still made is not known then, so the record goes on under a new name; unless the server says that it was undone,
+    /// for each name stands in every seal from then on.
     async fn attempt(&mut self, batch: &mut Batch) -> Result<Committed, Fault> {
         let unavailable = |text: String| Fault::Said(StoreError::Unavailable(text));
         let db = self.parts.pool.get().await.map_err(|error| unavailable(no_connection(&error)))?;
@@ -151,15 +154,18 @@ impl Writer {
             Ok(Err(_)) => Err(unavailable("a change made no sense to this sever; the log has more".to_owned())),
             Err(_) => Err(unavailable("PostgreSQL did not answer in time".to_owned())),
         };
-        if ended.is_err() {
+        if let Err(fault) = &ended {
             drop(Object::take(db));
-            self.chain = Chain::begin();
+            if !fault.is_clash() && !fault.is_about_data() {
+                self.chain = Chain::begin();
+            }
         }
         ended
     }
 
     async fn transact(&self, db: &Object, batch: &mut Batch) -> Result<Committed, Fault> {
-        let mut tx = Tx::begin(db, self.chain.clone(), &self.parts.timing, &batch.locks()).await?;
+        let routes = Arc::clone(&self.parts.routes.borrow());
+        let mut tx = Tx::begin(db, self.chain.clone(), &self.parts.timing, &batch.locks(), routes).await?;
         batch.apply(&mut tx, &self.parts).await?;
         tx.finish().await
     }

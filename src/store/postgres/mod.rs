@@ -7,6 +7,7 @@
 
 mod admit;
 mod alerts;
+mod audit;
 mod batch;
 mod bind;
 mod budget;
@@ -20,8 +21,10 @@ mod four_eyes;
 mod hints;
 mod lane;
 mod operate;
+mod outbox;
 mod read;
 mod schema;
+mod seals;
 mod settle;
 mod time;
 mod tls;
@@ -35,11 +38,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_postgres::Object;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::ending::End;
 use super::*;
 use admit::Admit;
+pub(super) use audit::AuditReader;
 use batch::{Change, Renewal, Replay};
 use connect::Connections;
 use fault::Fault;
@@ -63,6 +68,7 @@ pub struct PostgresStore {
     connections: Connections,
     timing: Timing,
     hints: Arc<Hints>,
+    routes: watch::Sender<Arc<Routes>>,
     listener: JoinHandle<()>,
 }
 
@@ -94,16 +100,18 @@ impl PostgresStore {
             anyhow::anyhow!("PostgreSQL did not answer within {OPEN_WITHIN:?}; is another replica migrating?")
         })??;
         let hints = Arc::new(Hints::default());
+        let (routes, routing) = watch::channel(Arc::default());
         let parts = || Parts {
             pool: connections.writers.clone(),
             timing: timing.clone(),
             metrics: Arc::clone(&metrics),
             hints: Arc::clone(&hints),
             cap,
+            routes: routing.clone(),
         };
         let (changes, claims) = (Lane::start(parts()), Lane::start(parts()));
         let listener = listen(Arc::clone(&hints).run(connections.clone(), Arc::clone(&timing.clock)));
-        Ok(Self { changes, claims, connections, timing, hints, listener })
+        Ok(Self { changes, claims, connections, timing, hints, routes, listener })
     }
 
     async fn reader(&self) -> Result<Object, StoreError> {
@@ -329,7 +337,6 @@ impl Operations for PostgresStore {
     }
 
     async fn audit(&self, after: Option<i64>, limit: u32) -> Result<Page<AuditView>, StoreError> {
-        let db = self.reader().await?;
-        within(read::audit(&db, after, limit)).await
+        self.find_audit(AuditFilter { after, limit, ..AuditFilter::default() }).await
     }
 }

@@ -15,13 +15,14 @@ use super::codec::{
     state, time_at, word,
 };
 use super::fault::Fault;
+use super::outbox;
 use super::time::{NOW, Timing};
-use super::tx::{RECORD_LOCK, query};
+use super::tx::query;
 use crate::domain::{AlertId, Attempt, JobId, JobState, ProviderName, Revocation, RevokeRequest, SourceName, fold};
 use crate::store::view::{self, gate_of, page, sessions};
 use crate::store::{
-    AlertReceipt, AlertView, AuditView, Backlog, DeliveryStatus, GateView, JobDetail, JobFilter, JobReceipt, JobView,
-    Page, QuarantineView, QuarantinedElement, StatusView, StoreError, StoredDelivery,
+    AlertReceipt, AlertView, Backlog, DeliveryStatus, GateView, JobDetail, JobFilter, JobReceipt, JobView, Page,
+    QuarantineView, QuarantinedElement, StatusView, StoreError, StoredDelivery,
 };
 
 /// Jobs that are looked through at once for those about one person.
@@ -93,7 +94,7 @@ pub(super) async fn now(db: &ClientWrapper, timing: &Timing) -> Result<i64, Faul
 
 /// What is still open.
 pub(super) async fn status(db: &ClientWrapper, timing: &Timing) -> Result<StatusView, Fault> {
-    Ok(view::status(backlog(db, timing).await?, gates(db).await?, circuit::list(db).await?))
+    Ok(view::status(backlog(db, timing).await?, gates(db).await?, circuit::list(db).await?, outbox::views(db).await?))
 }
 
 /// The columns of a job, with its alerts and with what the record tells of its provider's yes.
@@ -215,6 +216,16 @@ fn job_view(row: &Row, gates: &[GateView]) -> Result<JobView, Fault> {
     })
 }
 
+/// Jobs by their rows.
+pub(super) async fn job_views(db: &ClientWrapper, jobs: &[i64]) -> Result<HashMap<i64, JobView>, Fault> {
+    if jobs.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let gates = gates(db).await?;
+    let rows = query(db, &format!("{JOB} WHERE jobs.seq = ANY($1)"), &[&jobs]).await?;
+    rows.iter().map(|row| Ok((get(row, "seq")?, job_view(row, &gates)?))).collect()
+}
+
 /// A job with every attempt.
 pub(super) async fn job(db: &ClientWrapper, job: JobId) -> Result<Option<JobDetail>, Fault> {
     let gates = gates(db).await?;
@@ -246,6 +257,12 @@ pub(super) async fn alerts(db: &ClientWrapper, cursor: Option<i64>, limit: u32) 
 pub(super) async fn alert(db: &ClientWrapper, alert: AlertId) -> Result<Option<AlertView>, Fault> {
     let rows = query(db, "SELECT * FROM alerts WHERE id = $1", &[&alert.0]).await?;
     Ok(alert_views(db, &rows).await?.pop().map(|(_, view)| view))
+}
+
+/// Alerts by their rows.
+pub(super) async fn alerts_at(db: &ClientWrapper, alerts: &[i64]) -> Result<HashMap<i64, AlertView>, Fault> {
+    let rows = query(db, "SELECT * FROM alerts WHERE seq = ANY($1)", &[&alerts]).await?;
+    Ok(alert_views(db, &rows).await?.into_iter().collect())
 }
 
 async fn alert_views(db: &ClientWrapper, rows: &[Row]) -> Result<Vec<(i64, AlertView)>, Fault> {
@@ -353,36 +370,5 @@ fn stored(row: &Row) -> Result<StoredDelivery, Fault> {
         headers: json(row, "headers")?,
         body: body.into(),
         received_at: time_at(row, "received_at")?,
-    })
-}
-
-/// The audit record, oldest first. Rows are numbered before they are committed, and replicas commit in any order: a row
-/// could appear behind a cursor that has passed it. So no row is shown that is younger than the youngest number given out
-/// a moment ago, once everyone who wrote then has committed: that is what waiting for the lock means.
-pub(super) async fn audit(db: &ClientWrapper, after: Option<i64>, limit: u32) -> Result<Page<AuditView>, Fault> {
-    let limit = limit.clamp(1, 1000);
-    let youngest: i64 = match query(db, "SELECT last_value + 1023 AS youngest FROM audit_seq", &[]).await?.first() {
-        Some(row) => get(row, "youngest")?,
-        None => i64::MAX,
-    };
-    query(db, "SELECT pg_advisory_xact_lock($1)", &[&RECORD_LOCK]).await?;
-    let sql = "SELECT * FROM audit WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3";
-    let rows = query(db, sql, &[&after.unwrap_or(0), &youngest, &(i64::from(limit) + 1)]).await?;
-    let rows = rows.iter().map(|row| Ok((get(row, "seq")?, audit_view(row)?)));
-    Ok(page(rows.collect::<Result<_, Fault>>()?, limit))
-}
-
-fn audit_view(row: &Row) -> Result<AuditView, Fault> {
-    let hash: &[u8] = get(row, "hash")?;
-    Ok(AuditView {
-        seq: get(row, "seq")?,
-        at: time_at(row, "at")?,
-        writer: get(row, "writer")?,
-        event: get(row, "event")?,
-        job: optional_job_id(row, "job")?,
-        alert: get::<Option<Uuid>>(row, "alert")?.map(AlertId),
-        actor: get(row, "actor")?,
-        detail: json(row, "detail")?,
-        hash: hex::encode(hash),
     })
 }

@@ -7,6 +7,7 @@
 //! circle that closes so is broken by the server and run again.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use deadpool_postgres::ClientWrapper;
 use jiff::Timestamp;
@@ -16,11 +17,14 @@ use uuid::Uuid;
 
 use super::codec::{clean, get, time};
 use super::fault::Fault;
+use super::outbox;
 use super::time::{Moment, NOW, Timing};
-use crate::audit::{Actor, AuditEvent, AuditRecord, chain};
+use crate::audit::{Actor, AuditEvent, AuditRecord, Place, chain};
 use crate::domain::{AlertId, JobId, JobState, ProviderName};
+use crate::store::news::{News, news};
+use crate::store::{Routes, StoreError};
 
-/// Held, shared, by whoever adds to the record. Whoever reads it waits once until nobody does, see `read::audit`.
+/// Held, shared, by whoever adds to the record. Whoever reads it waits once until nobody does, see `audit::find`.
 pub(super) const RECORD_LOCK: i64 = 0x7365_7665_7200_0002;
 
 /// Held by whoever counts people in budgets, from before it looks for room until its commit.
@@ -35,14 +39,13 @@ type Parameters<'p> = &'p [&'p (dyn ToSql + Sync)];
 #[derive(Debug, Clone)]
 pub(super) struct Chain {
     writer: String,
-    n: i64,
     hash: [u8; 32],
 }
 
 impl Chain {
     /// A new one, under a new name: how far an earlier one got may not be known.
     pub(super) fn begin() -> Self {
-        Self { writer: Uuid::now_v7().to_string(), n: 0, hash: [0; 32] }
+        Self { writer: Uuid::now_v7().to_string(), hash: [0; 32] }
     }
 }
 
@@ -69,7 +72,6 @@ pub(super) struct Locked {
 
 struct Entry {
     seq: i64,
-    n: i64,
     at: i64,
     event: AuditEvent,
     job: Option<Uuid>,
@@ -93,6 +95,8 @@ pub(super) struct Tx<'a> {
     places: VecDeque<i64>,
     entries: Vec<Entry>,
     counts: Vec<(ProviderName, JobState, i64)>,
+    routes: Arc<Routes>,
+    news: Vec<News>,
     has_budgets: bool,
     wake: bool,
 }
@@ -110,6 +114,7 @@ impl<'a> Tx<'a> {
         chain: Chain,
         timing: &Timing,
         locks: &Locks,
+        routes: Arc<Routes>,
     ) -> Result<Self, Fault> {
         let record = db.prepare_cached("SELECT pg_advisory_xact_lock_shared($1)").await?;
         let budgets = db.prepare_cached(LOCK).await?;
@@ -153,6 +158,8 @@ impl<'a> Tx<'a> {
             places: VecDeque::new(),
             entries: Vec::new(),
             counts: Vec::new(),
+            routes,
+            news: Vec::new(),
             has_budgets: locks.budgets,
             wake: false,
         })
@@ -231,6 +238,18 @@ impl<'a> Tx<'a> {
         Ok(())
     }
 
+    /// Something to be told, if there is anybody to tell.
+    pub(super) fn tell(&mut self, news: impl FnOnce() -> News) {
+        if !self.routes.is_empty() {
+            self.news.push(news());
+        }
+    }
+
+    /// Who is told of what.
+    pub(super) fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
     /// `earlier`: the row that tells the job's attempt before.
     pub(super) fn append(
         &mut self,
@@ -240,11 +259,12 @@ impl<'a> Tx<'a> {
         earlier: Option<i64>,
     ) {
         let record = AuditRecord { at: self.now, event, job, alert, actor, detail: &detail };
-        self.chain.hash = chain(&self.chain.hash, &self.chain.writer, &record);
-        self.chain.n += 1;
+        let place = Place { writer: &self.chain.writer, seq, earlier };
+        self.chain.hash = chain(&self.chain.hash, &place, &record);
+        let news = if self.routes.is_empty() { None } else { news(&record) };
+        self.news.extend(news);
         self.entries.push(Entry {
             seq,
-            n: self.chain.n,
             at: self.moment.wall,
             event,
             job: job.map(|id| id.0),
@@ -256,7 +276,7 @@ impl<'a> Tx<'a> {
         });
     }
 
-    /// Writes what was gathered and commits, in one flight.
+    /// Writes what was gathered and commits, in one flight; in two where there is something to tell.
     pub(super) async fn finish(self) -> Result<Committed, Fault> {
         let entries = self.db.prepare_cached(ENTRIES).await?;
         let counts = self.db.prepare_cached(COUNTS).await?;
@@ -264,22 +284,43 @@ impl<'a> Tx<'a> {
         let (providers, states, sums) = sums(&self.counts);
         let writer = &self.chain.writer;
         let told = columns.parameters(writer);
+        let has_news = !self.news.is_empty();
+        if has_news {
+            self.write_news(&entries, &told).await?;
+        }
         let counted: Parameters<'_> = &[writer, &providers, &states, &sums];
         tokio::try_join!(
             biased;
-            query_unless(self.entries.is_empty(), self.db, &entries, &told),
+            query_unless(has_news || self.entries.is_empty(), self.db, &entries, &told),
             query_unless(sums.is_empty(), self.db, &counts, counted),
             self.db.batch_execute("COMMIT"),
         )?;
         Ok(Committed { chain: self.chain, wake: self.wake })
     }
+
+    /// After the rows of the record, which a message shows parts of. What cannot be told must not keep others from being
+    /// settled.
+    async fn write_news(&self, entries: &Statement, told: Parameters<'_>) -> Result<(), Fault> {
+        tokio::try_join!(
+            biased;
+            query_unless(self.entries.is_empty(), self.db, entries, told),
+            self.db.batch_execute("SAVEPOINT news"),
+        )?;
+        match outbox::write(self, &self.news).await {
+            Err(fault) if !fault.is_clash() => {
+                tracing::error!(error = %StoreError::from(fault), "what became of some jobs will not be told");
+                Ok(self.db.batch_execute("ROLLBACK TO SAVEPOINT news").await?)
+            }
+            ended => ended,
+        }
+    }
 }
 
 const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
 
-const ENTRIES: &str = "INSERT INTO audit (writer, seq, n, at, event, job, alert, actor, detail, hash, earlier)
-     SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::uuid[], $7::uuid[], $8::text[],
-     $9::text[], $10::bytea[], $11::bigint[])";
+const ENTRIES: &str = "INSERT INTO audit (writer, seq, at, event, job, alert, actor, detail, hash, earlier)
+     SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::uuid[], $6::uuid[], $7::text[],
+     $8::text[], $9::bytea[], $10::bigint[])";
 
 const COUNTS: &str = "INSERT INTO job_counts (writer, provider, state, jobs)
      SELECT $1, * FROM unnest($2::text[], $3::smallint[], $4::bigint[])
@@ -288,7 +329,6 @@ const COUNTS: &str = "INSERT INTO job_counts (writer, provider, state, jobs)
 /// Rows of the record, column by column.
 struct Columns<'e> {
     seq: Vec<i64>,
-    n: Vec<i64>,
     at: Vec<i64>,
     event: Vec<&'static str>,
     job: Vec<Option<Uuid>>,
@@ -303,7 +343,6 @@ impl<'e> Columns<'e> {
     fn of(entries: &'e [Entry]) -> Self {
         Self {
             seq: entries.iter().map(|entry| entry.seq).collect(),
-            n: entries.iter().map(|entry| entry.n).collect(),
             at: entries.iter().map(|entry| entry.at).collect(),
             event: entries.iter().map(|entry| entry.event.as_str()).collect(),
             job: entries.iter().map(|entry| entry.job).collect(),
@@ -315,11 +354,10 @@ impl<'e> Columns<'e> {
         }
     }
 
-    fn parameters<'p>(&'p self, writer: &'p String) -> [&'p (dyn ToSql + Sync); 11] {
+    fn parameters<'p>(&'p self, writer: &'p String) -> [&'p (dyn ToSql + Sync); 10] {
         [
             writer,
             &self.seq,
-            &self.n,
             &self.at,
             &self.event,
             &self.job,

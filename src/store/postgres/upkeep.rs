@@ -8,6 +8,7 @@ use super::admit::release_quarantine;
 use super::budget;
 use super::codec::{get, micros, state, word};
 use super::fault::Fault;
+use super::outbox;
 use super::time::Timing;
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
@@ -28,13 +29,14 @@ pub(super) async fn prune(tx: &mut Tx<'_>, retention: &Retention, timing: &Timin
     let jobs = prune_jobs(tx, before(retention.jobs)).await?;
     let accepted = prune_accepted(tx, before(retention.jobs)).await?;
     let gates = prune_gates(tx, tx.steady.saturating_sub(micros(retention.jobs))).await?;
+    let untold = outbox::prune(tx, before(retention.jobs), BATCH).await?;
     fold_counts(tx).await?;
     if ignored + quarantined + jobs + accepted > 0 {
         let detail = json!({"ignored": ignored, "quarantined": quarantined, "jobs": jobs, "accepted": accepted});
         tx.record(AuditEvent::Pruned, None, None, &Actor::system(), detail.to_string()).await?;
     }
     let counted = budget::expire(tx, None).await?;
-    Ok(guards + ignored + quarantined + jobs + accepted + gates + counted)
+    Ok(guards + ignored + quarantined + jobs + accepted + gates + untold + counted)
 }
 
 /// A repeat of these could not pass verification any more.

@@ -44,7 +44,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::audit::{Seal, Signed, Stub};
 use crate::domain::TargetName;
-pub use audit::AuditReader;
+pub(super) use audit::AuditReader;
 use checkpoint::Checkpoints;
 use sync::SyncLog;
 use tx::Tx;

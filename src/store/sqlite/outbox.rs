@@ -13,63 +13,14 @@ use serde_json::{Value, json};
 use super::codec::{alert_id, job_id, json, micros, optional_word, state, time, time_at, to_json, word};
 use super::read;
 use super::tx::Tx;
-use crate::audit::{AuditEvent, AuditRecord};
 use crate::domain::{AlertId, JobId, JobState, NoticeKind, SourceName, TargetName};
+use crate::store::news::{EXAMPLES, GATHER, Gathered, JOBS_OF_ALERT, WINDOW, body, of_alert};
+pub(super) use crate::store::news::{News, news};
 use crate::store::{JobView, Message, MessageEnd, OutboxView, Routes, StoreError};
-
-/// Jobs told in full in one message about many.
-const EXAMPLES: usize = 20;
-
-/// Jobs of one alert told in full; of the others, how many there are.
-const JOBS_OF_ALERT: u32 = 500;
-
-/// What comes together is told together: an alert about a hundred people is one change, and the next follow it closely.
-const GATHER: Duration = Duration::from_secs(2);
-
-/// Between two messages of one kind about held or dead jobs, for one target.
-const WINDOW: Duration = Duration::from_secs(60);
-
-/// Something to be told, found while a transaction runs.
-#[derive(Debug, Clone)]
-pub(super) enum News {
-    /// A job came into this state.
-    Job(JobId),
-    /// Everyone is told this.
-    Other(NoticeKind, Value),
-}
-
-/// What a row of the record is to the outside, if anything. An operator who holds a job again knows it.
-pub(super) fn news(record: &AuditRecord<'_>) -> Option<News> {
-    let told = |kind| Some(News::Other(kind, serde_json::from_str(record.detail).unwrap_or_default()));
-    match record.event {
-        AuditEvent::Done | AuditEvent::Dead | AuditEvent::Held | AuditEvent::Cancelled => record.job.map(News::Job),
-        AuditEvent::GateClosed | AuditEvent::Paused => told(NoticeKind::ProviderHeld),
-        AuditEvent::GateOpened | AuditEvent::Resumed => told(NoticeKind::ProviderReleased),
-        AuditEvent::Admitted
-        | AuditEvent::Ignored
-        | AuditEvent::Quarantined
-        | AuditEvent::Absorbed
-        | AuditEvent::Claimed
-        | AuditEvent::LeaseLost
-        | AuditEvent::RetryScheduled
-        | AuditEvent::Revoked
-        | AuditEvent::LookScheduled
-        | AuditEvent::Released
-        | AuditEvent::Requeued
-        | AuditEvent::Approved
-        | AuditEvent::CircuitOpened
-        | AuditEvent::CircuitClosed
-        | AuditEvent::ConfigReloaded
-        | AuditEvent::Replayed
-        | AuditEvent::BodyRead
-        | AuditEvent::Pruned
-        | AuditEvent::Sealed => None,
-    }
-}
 
 /// Writes what the changes of this transaction make due, as things are at its end.
 pub(super) fn write(tx: &Tx<'_>, routes: &Routes, news: &[News]) -> Result<(), StoreError> {
-    let mut gathered: BTreeMap<(TargetName, NoticeKind), Gathered> = BTreeMap::new();
+    let mut gathered: BTreeMap<(TargetName, NoticeKind), Gathered<JobView>> = BTreeMap::new();
     let (mut jobs, mut alerts) = (BTreeSet::new(), BTreeSet::new());
     for one in news {
         match one {
@@ -128,19 +79,11 @@ fn alerts_of(tx: &Tx<'_>, job: i64) -> Result<Vec<i64>, StoreError> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// What this transaction adds to one message.
-#[derive(Debug, Default)]
-struct Gathered {
-    count: u64,
-    reasons: BTreeMap<String, u64>,
-    jobs: Vec<JobView>,
-}
-
 fn gather(
     tx: &Tx<'_>,
     routes: &Routes,
     found: &Found,
-    gathered: &mut BTreeMap<(TargetName, NoticeKind), Gathered>,
+    gathered: &mut BTreeMap<(TargetName, NoticeKind), Gathered<JobView>>,
 ) -> Result<(), StoreError> {
     let kind = match found.state {
         JobState::Held => NoticeKind::JobsHeld,
@@ -151,8 +94,7 @@ fn gather(
     };
     for target in routes.of_job(kind, &found.source, &found.rules) {
         let entry = gathered.entry((target, kind)).or_default();
-        entry.count += 1;
-        *entry.reasons.entry(found.reason.clone().unwrap_or_default()).or_default() += 1;
+        entry.count(found.reason.as_deref());
         if entry.jobs.len() < EXAMPLES {
             entry.jobs.extend(read::job(tx.connection(), found.id)?.map(|detail| detail.job));
         }
@@ -161,18 +103,13 @@ fn gather(
 }
 
 /// Adds to what is gathered for a target already. It is due when the last message of its kind is a minute old.
-fn keep(tx: &Tx<'_>, target: &TargetName, kind: NoticeKind, new: Gathered) -> Result<(), StoreError> {
+fn keep(tx: &Tx<'_>, target: &TargetName, kind: NoticeKind, new: Gathered<JobView>) -> Result<(), StoreError> {
     let sql = "SELECT count, reasons, jobs FROM outbox_groups WHERE target = ?1 AND kind = ?2";
     let before: Option<(u64, BTreeMap<String, u64>, Vec<Value>)> = tx
         .sql(sql)?
         .query_row([target.as_str(), kind.as_str()], |row| Ok((row.get(0)?, json(row, 1)?, json(row, 2)?)))
         .optional()?;
-    let (count, mut reasons, mut jobs) = before.unwrap_or_default();
-    for (reason, more) in new.reasons {
-        *reasons.entry(reason).or_default() += more;
-    }
-    jobs.extend(new.jobs.iter().map(|job| json!(job)));
-    jobs.truncate(EXAMPLES);
+    let (count, reasons, jobs) = new.added_to(before.unwrap_or_default());
     tx.sql(
         "INSERT INTO outbox_groups (target, kind, count, since, reasons, jobs, due_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (target, kind) DO UPDATE SET count = ?3, reasons = ?5,
@@ -182,7 +119,7 @@ fn keep(tx: &Tx<'_>, target: &TargetName, kind: NoticeKind, new: Gathered) -> Re
     .execute(params![
         target.as_str(),
         kind.as_str(),
-        count + new.count,
+        count,
         tx.now.as_microsecond(),
         to_json(&reasons)?,
         to_json(&jobs)?,
@@ -223,20 +160,15 @@ fn tell_alert(tx: &Tx<'_>, routes: &Routes, alert: i64) -> Result<(), StoreError
 fn alert_data(db: &Connection, alert: i64, jobs: &[JobId], totals: &BTreeMap<&str, u64>) -> Result<Value, StoreError> {
     let id: AlertId =
         db.prepare_cached("SELECT id FROM alerts WHERE seq = ?1")?.query_row([alert], |row| alert_id(row, 0))?;
-    let mut told = json!(read::alert(db, id)?);
-    // They stand below, each in full.
-    if let Some(fields) = told.as_object_mut() {
-        fields.remove("jobs");
-    }
+    let told = read::alert(db, id)?;
     let mut views = Vec::new();
-    for job in jobs.iter().take(JOBS_OF_ALERT as usize) {
-        views.extend(read::job(db, *job)?.map(|detail| json!(detail.job)));
+    for job in jobs.iter().take(JOBS_OF_ALERT) {
+        views.extend(read::job(db, *job)?.map(|detail| detail.job));
     }
-    Ok(json!({"alert": told, "count": jobs.len(), "totals": totals, "jobs": views}))
+    Ok(of_alert(told.as_ref(), jobs.len(), totals, &views))
 }
 
 fn insert(tx: &Tx<'_>, target: &TargetName, kind: NoticeKind, data: &Value) -> Result<(), StoreError> {
-    let body = json!({"type": kind.as_str(), "timestamp": tx.now, "data": data}).to_string();
     tx.sql(
         "INSERT INTO outbox (id, target, kind, body, made_at, created_at, due_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?5)",
     )?
@@ -244,7 +176,7 @@ fn insert(tx: &Tx<'_>, target: &TargetName, kind: NoticeKind, data: &Value) -> R
         format!("msg_{}", uuid::Uuid::now_v7().simple()),
         target.as_str(),
         kind.as_str(),
-        body,
+        body(kind, tx.now, data),
         tx.steady,
         tx.now.as_microsecond(),
     ])?;

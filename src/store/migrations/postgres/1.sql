@@ -142,7 +142,6 @@ CREATE INDEX gates_provider ON gates (provider);
 CREATE TABLE audit (
   seq     bigint PRIMARY KEY,
   writer  text   NOT NULL,
-  n       bigint NOT NULL,               -- its place among the rows of its writer, from 1
   at      bigint NOT NULL,
   event   text   NOT NULL,
   job     uuid,
@@ -150,9 +149,9 @@ CREATE TABLE audit (
   actor   text   NOT NULL,
   detail  text   NOT NULL,
   hash    bytea  NOT NULL,
-  earlier bigint,                        -- the row that tells the attempt before, of the same job; not hashed
-  UNIQUE (writer, n)
+  earlier bigint                         -- the row that tells the attempt before, of the same job
 );
+CREATE UNIQUE INDEX audit_by_writer ON audit (writer, seq);
 
 -- Providers that fail. A closed circuit has no row.
 CREATE TABLE circuits (
@@ -190,3 +189,45 @@ CREATE TABLE budget_totals (
 
 -- Jobs change their place in the queue all the time: what they leave behind is swept before it slows the next claim.
 ALTER TABLE jobs SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
+
+-- Seals and stubs of the audit record. Each text is the signed statement as JSON, as the operator API shows it.
+CREATE TABLE audit_seals (
+  number bigint PRIMARY KEY,
+  at     bigint NOT NULL,
+  text   text   NOT NULL
+);
+-- What stands for rows that were removed from the beginning of a writer's chain.
+CREATE TABLE audit_stubs (
+  writer text   PRIMARY KEY,
+  seq    bigint NOT NULL,                -- the last row that was removed
+  text   text   NOT NULL
+);
+
+-- Messages that are to leave, made in the transaction of the change that they tell of. Those that were taken are gone.
+CREATE TABLE outbox (
+  seq        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  id         text    NOT NULL,           -- the same in every attempt
+  target     text    NOT NULL,
+  kind       text    NOT NULL,
+  body       text    NOT NULL,           -- JSON
+  made_at    bigint  NOT NULL,
+  created_at bigint  NOT NULL,
+  attempts   integer NOT NULL DEFAULT 0,
+  due_at     bigint,                     -- also when its lease ends; NULL: given up
+  note       text                        -- what went wrong last
+);
+CREATE INDEX outbox_due ON outbox (target, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX outbox_dead ON outbox (seq) WHERE due_at IS NULL;
+CREATE INDEX outbox_notes ON outbox (target, seq) WHERE note IS NOT NULL;
+-- What is gathered for one message about many jobs.
+CREATE TABLE outbox_groups (
+  target  text   NOT NULL,
+  kind    text   NOT NULL,
+  count   bigint NOT NULL,
+  since   bigint NOT NULL,
+  reasons text   NOT NULL,               -- how many for each reason, as JSON
+  jobs    text   NOT NULL,               -- some of them, as JSON
+  due_at  bigint,                        -- NULL: nothing is gathered
+  last_at bigint,                        -- when the last message was made
+  PRIMARY KEY (target, kind)
+);
