@@ -4,6 +4,8 @@
 mod budgets;
 mod clocks;
 mod outage;
+mod outbox;
+mod record;
 mod replicas;
 mod roles;
 mod tls;
