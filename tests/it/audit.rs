@@ -8,6 +8,7 @@ mod random;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use sever::audit::{Check, Finding, PublicKeys, Report, Seal, Signed, SigningKey};
 use sever::clock::Clock;
 use sever::domain::{HoldReason, Next, Outcome};
@@ -50,11 +51,8 @@ impl Record {
             bench.job(&format!("b{round}"), okta(&format!("p{round}@example.com"))).await;
             let claim = bench.claim_one("okta").await;
             bench.settle(&claim, Next::Held(HoldReason::Account)).await;
-            bench
-                .ops()
-                .approve(job, operator(), Consent { reason: "is her".to_owned(), ..Consent::default() })
-                .await
-                .expect("approved");
+            let consent = Consent { reason: "is her".to_owned(), ..Consent::default() };
+            bench.ops().approve(job, operator(), consent).await.expect("approved");
             let claim = bench.claim_one("okta").await;
             bench.settle(&claim, Next::Done(Outcome::Confirmed)).await;
             seals.extend(sealer.seal().await.expect("sealed"));
@@ -89,10 +87,12 @@ impl Record {
     }
 
     fn check_with(&self, path: &Path, copies: &[&Signed<Seal>]) -> Report {
-        let reader = read_audit(&StoreUrl::Sqlite(path.to_owned())).expect("a record");
         let mut check = Check::new(&self.keys);
         copies.iter().for_each(|seal| check.copy((*seal).clone(), "kept.json"));
-        reader.check(&mut check).expect("read");
+        let url = StoreUrl::Sqlite(path.to_owned());
+        // A file is read at once.
+        let read = async { read_audit(&url).await.expect("a record").check(&mut check).await.expect("read") };
+        read.now_or_never().expect("nothing to wait for");
         check.finish(self.now)
     }
 

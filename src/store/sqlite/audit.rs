@@ -112,7 +112,7 @@ fn address(path: &Path) -> String {
 }
 
 /// The record in a file, at one moment, read beside whoever writes to it.
-pub struct AuditReader {
+pub(in crate::store) struct AuditReader {
     connection: Connection,
 }
 
@@ -130,13 +130,13 @@ impl AuditReader {
     }
 
     /// Whether anything in it was signed.
-    pub fn is_sealed(&self) -> anyhow::Result<bool> {
+    pub(in crate::store) fn is_sealed(&self) -> anyhow::Result<bool> {
         let sql = "SELECT EXISTS (SELECT 1 FROM audit_seals) OR EXISTS (SELECT 1 FROM audit_stubs)";
         Ok(self.connection.query_row(sql, [], |row| row.get(0))?)
     }
 
     /// Has everything checked: stubs, seals, and every row in order.
-    pub fn check(&self, check: &mut Check<'_>) -> anyhow::Result<()> {
+    pub(in crate::store) fn check(&self, check: &mut Check<'_>) -> anyhow::Result<()> {
         for stub in self.texts("SELECT text, 'the stub of writer ' || writer FROM audit_stubs ORDER BY writer")? {
             match stub {
                 Ok(stub) => check.stub(&stub),
