@@ -34,7 +34,7 @@ pub(super) async fn open(tx: &mut Tx<'_>, opening: &Opening) -> Result<Duration,
     let Opening { provider, note, wait } = opening;
     // A row that was there already has a transaction in its xmax: the one that locked it for this.
     let sql =
-        "INSERT INTO circuits AS known (provider, state, note, since, until, wait) VALUES ($1, $2, $3, $4, $4 + $5, $5)
+        "INSERT INTO circuits AS known (provider, state, note, since, until, wait) VALUES ($1, $2, $3, $4, $4::bigint + $5::bigint, $5)
          ON CONFLICT (provider) DO UPDATE SET state = excluded.state, note = excluded.note,
          wait = least(2 * known.wait, $6), until = $4 + least(2 * known.wait, $6)
          RETURNING wait, (xmax = 0) AS is_new";
