@@ -38,7 +38,7 @@ impl TestApp {
     }
 
     async fn reloads(&self) -> Vec<AuditView> {
-        let page = self.app.store.audit(None, 1000).await.expect("the store answers");
+        let page = self.app.store.audit(None, 1_000_000).await.expect("the store answers");
         page.items.into_iter().filter(|row| row.event == "config_reloaded").collect()
     }
 

@@ -35,6 +35,15 @@ async fn prepared(route: &str) -> Option<(World, String, Value)> {
             world.hold(HoldReason::Approval).await;
             (route.replace("{id}", &job), json!({"reason": "drill"}))
         }
+        "/v1/jobs/cancel" | "/v1/jobs/requeue" | "/v1/jobs/approve" => {
+            let job = world.job("ana@example.com").await;
+            match route {
+                "/v1/jobs/requeue" => drop(world.post(&format!("/v1/jobs/{job}/cancel"), json!({})).await.ok()),
+                "/v1/jobs/approve" => world.hold(HoldReason::Approval).await,
+                _ => {}
+            }
+            (route.to_owned(), json!({"filter": {"provider": "okta"}, "expect_count": 1, "reason": "drill"}))
+        }
         "/v1/pause" | "/v1/providers/{name}/pause" => (route.replace("{name}", "okta"), json!({"reason": "drill"})),
         "/v1/resume" | "/v1/providers/{name}/resume" => {
             let path = route.replace("{name}", "okta");

@@ -261,7 +261,9 @@ async fn a_broker_short_of_memory_still_gives_what_it_has() {
     let said = String::from_utf8_lossy(&sent.stderr).into_owned();
     assert_eq!(sent.status.code(), Some(1), "{said}");
     assert!(said.contains("short of memory or disk"), "{said}");
-    scene.assert_all_answered().await;
+    scene.stop().await;
+    // What the sender gave up stands in the broker's socket, and may be placed once there is room again.
+    assert!(scene.broker.waiting(&scene.queue).await <= 1, "messages are left");
 }
 
 /// It hangs, and its connections stay open: the heartbeat tells. While it hangs nothing piles up.
