@@ -15,6 +15,7 @@ use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
 use crate::domain::{AlertId, JobId, JobState, NewJob, Origin, ProviderName, RevokeRequest};
 use crate::store::keys::{alert_guard, job_key, person_key};
+use crate::store::news::News;
 use crate::store::{Admission, AlertReceipt, JobReceipt, PlannedAlert};
 
 type Key = [u8; 16];
@@ -279,6 +280,8 @@ async fn job_of<'a>(
     tx.count(&job.provider, None, Some(receipt.state));
     if receipt.state == JobState::Queued {
         tx.wake();
+    } else {
+        tx.tell(|| News::Job(receipt.id));
     }
     Ok(Some(plan.link(alert, key, row, receipt)))
 }

@@ -48,7 +48,7 @@ async fn no_message_is_taken_by_both() {
         pair.one.pause(None, operator(), "drill".to_owned()).await.expect("paused");
         pair.other.resume(None, operator()).await.expect("resumed");
     }
-    let mut taken: Vec<Message> = Vec::new();
+    let (soc, mut taken): (_, Vec<Message>) = (soc(), Vec::new());
     // What the other one has locked is passed over, so nothing found once does not mean that nothing is there.
     for _ in 0..20 {
         let soc = soc();
@@ -59,10 +59,10 @@ async fn no_message_is_taken_by_both() {
     let ids: HashSet<_> = taken.iter().map(|message| &message.id).collect();
     assert_eq!((taken.len(), ids.len()), (40, 40));
     // A replica that begins meanwhile takes nothing from them.
-    let targets = [(soc(), NoticeKind::ALL.into())].into_iter().collect();
+    let targets = [(soc.clone(), NoticeKind::ALL.into())].into_iter().collect();
     pair.other.set_routes(Routes { targets, ..Routes::default() }).await.expect("set");
-    assert_eq!(pair.other.claim_messages(&soc(), 100, LEASE).await.expect("messages"), []);
+    assert_eq!(pair.other.claim_messages(&soc, 100, LEASE).await.expect("messages"), []);
     pair.clock.advance(LEASE + SECOND);
-    assert_eq!(pair.other.claim_messages(&soc(), 100, LEASE).await.expect("messages").len(), 40);
-    assert_eq!(pair.one.status().await.expect("a status").notify[&soc()].waiting, 40);
+    assert_eq!(pair.other.claim_messages(&soc, 100, LEASE).await.expect("messages").len(), 40);
+    assert_eq!(pair.one.status().await.expect("a status").notify[&soc].waiting, 40);
 }
