@@ -30,6 +30,7 @@ mod process;
 mod readme;
 mod relations;
 mod reload;
+mod replicas;
 mod sandbox_huawei;
 mod sandbox_mattermost;
 mod sandbox_okta;
