@@ -51,9 +51,8 @@ async fn no_message_is_taken_by_both() {
     let (soc, mut taken): (_, Vec<Message>) = (soc(), Vec::new());
     // What the other one has locked is passed over, so nothing found once does not mean that nothing is there.
     for _ in 0..20 {
-        let target = soc();
         let (one, other) =
-            tokio::join!(pair.one.claim_messages(&target, 3, LEASE), pair.other.claim_messages(&target, 3, LEASE));
+            tokio::join!(pair.one.claim_messages(&soc, 3, LEASE), pair.other.claim_messages(&soc, 3, LEASE));
         taken.extend([one.expect("messages"), other.expect("messages")].concat());
     }
     let ids: HashSet<_> = taken.iter().map(|message| &message.id).collect();
