@@ -31,7 +31,8 @@ async fn an_alert_whose_last_jobs_end_at_once_is_told_once() {
         let claims = claim(&pair.one, 2).await;
         let ends = [&claims[0], &claims[1]].map(|claim| settlement(claim, Next::Done(Outcome::Confirmed)));
         let (one, other) = tokio::join!(pair.one.settle(&claims[0], &ends[0]), pair.other.settle(&claims[1], &ends[1]));
-        (one.expect("settled"), other.expect("settled"));
+        one.expect("settled");
+        other.expect("settled");
         let messages = pair.one.claim_messages(&soc(), 10, LEASE).await.expect("messages");
         let kinds: Vec<_> = messages.iter().map(|message| message.kind).collect();
         assert_eq!(kinds, [NoticeKind::AlertDone], "round {round}");
