@@ -169,3 +169,29 @@ fn every_link_to_a_file_leads_somewhere() {
     }
     assert!(faults.is_empty(), "links lead nowhere:\n{}", faults.join("\n"));
 }
+
+/// A promise names its attackers, and they are there.
+#[test]
+fn every_test_that_the_architecture_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let mut sources = vec![root.clone()];
+    let mut text = String::new();
+    while let Some(folder) = sources.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                sources.push(path);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                text.push_str(&std::fs::read_to_string(&path).expect("text"));
+            }
+        }
+    }
+    let page = include_str!("../../../docs/ARCHITECTURE.md");
+    let (_, promises) = page.split_once("## Promises, and the tests that attack them").expect("the table");
+    let named: Vec<_> = promises.split('`').skip(1).step_by(2).filter_map(|span| span.rsplit("::").next()).collect();
+    let tests: Vec<_> = named.into_iter().filter(|name| name.matches('_').count() >= 3).collect();
+    assert!(tests.len() >= 12, "{tests:?}");
+    for name in tests {
+        assert!(text.contains(&format!("fn {name}(")), "there is no test {name}");
+    }
+}
