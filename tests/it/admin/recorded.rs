@@ -42,7 +42,10 @@ async fn prepared(route: &str) -> Option<(World, String, Value)> {
                 "/v1/jobs/approve" => world.hold(HoldReason::Approval).await,
                 _ => {}
             }
-            (route.to_owned(), json!({"filter": {"provider": "okta"}, "expect_count": 1, "reason": "drill"}))
+            let state = if route == "/v1/jobs/requeue" { "cancelled" } else { "held" };
+            let state = if route == "/v1/jobs/cancel" { "queued" } else { state };
+            let filter = json!({"provider": "okta", "state": state});
+            (route.to_owned(), json!({"filter": filter, "expect_count": 1, "reason": "drill"}))
         }
         "/v1/pause" | "/v1/providers/{name}/pause" => (route.replace("{name}", "okta"), json!({"reason": "drill"})),
         "/v1/resume" | "/v1/providers/{name}/resume" => {

@@ -16,7 +16,9 @@ sever() {
     serve) "$BINARY" "$@" >serve.log 2>&1 & running="$running $!"; wait_for '"message":"listening"' serve.log ;;
     sandbox) "$BINARY" "$@" >sandbox.log 2>&1 & running="$running $!"; wait_for 'Ctrl-C' sandbox.log ;;
     init|check|plan) "$BINARY" "$@" ;;
-    send) "$BINARY" "$@" --url "http://127.0.0.1:$ALERTS" --admin-url "http://127.0.0.1:$ADMIN" ;;
+    send)
+      case " $* " in *" --wait "*) set -- "$@" --admin-url "http://127.0.0.1:$ADMIN" ;; esac
+      "$BINARY" "$@" --url "http://127.0.0.1:$ALERTS" ;;
     *) "$BINARY" "$@" --url "http://127.0.0.1:$ADMIN" ;;
   esac
 }
@@ -46,7 +48,7 @@ fn a_newcomer_gets_from_nothing_to_a_verified_revocation() {
     assert!(ran.status.success(), "{told}\n{complained}");
     let mut rest = &*told;
     // In this order: held, then agreed to, then seen to have worked, then recorded under a name.
-    for step in ["held", "approval", "changed", "verified", "confirmed", "operator:oncall"] {
+    for step in ["held", "approval", "2 jobs changed", "confirmed", "verified", "0 sessions of 0", "oncall"] {
         let at = rest.find(step).unwrap_or_else(|| panic!("{step:?} does not come next in: {told}\n{complained}"));
         rest = &rest[at + step.len()..];
     }
