@@ -24,7 +24,7 @@ use verdict::{Found, read};
 /// Faults last so long in a run of every test.
 const FAULTS_LAST: Duration = Duration::from_secs(25);
 /// For the leases of the dead, which last a minute, and for whatever waits behind them on a busy machine.
-const DRAIN: Duration = Duration::from_secs(300);
+const DRAIN: Duration = Duration::from_secs(240);
 
 #[expect(clippy::disallowed_methods, reason = "whoever runs it by hand chooses the seed and how long it takes")]
 fn number(name: &str) -> Option<u64> {

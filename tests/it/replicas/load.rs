@@ -12,8 +12,8 @@ use super::scene::{REPLICAS, Scene};
 use crate::support::broker::Outgoing;
 use crate::testapp::uuid;
 
-pub(super) const SENDERS: u64 = 8;
-/// The mean pause of a sender between two alerts: with eight of them at most 32 alerts a second.
+pub(super) const SENDERS: u64 = 16;
+/// The mean pause of a sender between two alerts: with all of them at most 64 alerts a second, and far fewer while things break.
 const PAUSE_MS: u64 = 250;
 
 /// What an alert asks for.

@@ -51,6 +51,19 @@ impl<'j> Jobs<'j> {
     }
 }
 
+/// What there is to know of jobs, in short.
+fn told(jobs: &[&JobView]) -> String {
+    let told = |job: &&JobView| {
+        let JobView { id, provider, state, outcome, hold_reason, dead_reason, attempts, repeated, note, .. } = job;
+        format!(
+            "{id} at {provider} is {state:?} {outcome:?} {hold_reason:?} {dead_reason:?} after {attempts} attempts, \
+             {repeated} repeated, for {:?} due {:?}: {note:?}",
+            job.account_id, job.due_at
+        )
+    };
+    if jobs.is_empty() { "no job".to_owned() } else { jobs.iter().map(told).collect::<Vec<_>>().join("; ") }
+}
+
 pub(super) fn judge(scene: &Scene, sent: &[Sent], jobs: &[JobView]) -> Found {
     let (mut found, by_account) = (Found::default(), Jobs::new(jobs));
     for sent in sent {
@@ -73,9 +86,15 @@ pub(super) fn judge(scene: &Scene, sent: &[Sent], jobs: &[JobView]) -> Found {
 }
 
 fn judge_account(scene: &Scene, sent: &Sent, provider: &str, account: &str, jobs: &[&JobView], found: &mut Found) {
-    let told = || format!("{} {:?} at {provider}: {:#?}", sent.alert, sent.kind, jobs);
-    let proven = if provider == "okta" { Outcome::Confirmed } else { Outcome::Verified };
-    let ended = jobs.iter().any(|job| job.state == JobState::Done && job.outcome == Some(proven));
+    let told = || format!("{} {:?} at {provider}: {}", sent.alert, sent.kind, told(jobs));
+    let outcomes: &[Outcome] = match provider {
+        "okta" => &[Outcome::Confirmed],
+        // A call is made also where the look before it was throttled.
+        "busy" => &[Outcome::Verified, Outcome::Accepted],
+        _ => &[Outcome::Verified],
+    };
+    let is_ended = |job: &&JobView| job.state == JobState::Done && job.outcome.is_some_and(|it| outcomes.contains(&it));
+    let ended = jobs.iter().any(|job| is_ended(job));
     let sessions = scene.sessions_of(provider, account);
     if ended && sessions > 0 {
         found.broken.push(format!("a false success, {}", told()));
@@ -100,9 +119,11 @@ fn judge_account(scene: &Scene, sent: &Sent, provider: &str, account: &str, jobs
 fn judge_job(job: &JobView, found: &mut Found) {
     let is_open = matches!(job.state, JobState::Queued | JobState::Leased | JobState::Proving);
     match job.provider.as_str() {
-        "gone" | "liar" if job.state == JobState::Done => found.broken.push(format!("a false success: {job:#?}")),
+        "gone" | "liar" if job.state == JobState::Done => {
+            found.broken.push(format!("a false success: {}", told(&[job])))
+        }
         "gone" => {}
-        _ if is_open => found.waiting.push(format!("open: {job:#?}")),
+        _ if is_open => found.waiting.push(format!("open: {}", told(&[job]))),
         _ => {}
     }
 }
@@ -113,7 +134,7 @@ fn judge_calls(provider: &str, calls: &BTreeMap<String, usize>, jobs: &Jobs<'_>,
         let jobs = jobs.of(provider, account);
         let shown: u32 = jobs.iter().map(|job| job.repeated).sum();
         if *calls > 1 + shown as usize {
-            found.broken.push(format!("{calls} calls for {account} at {provider}, {shown} shown: {jobs:#?}"));
+            found.broken.push(format!("{calls} calls for {account} at {provider}, {shown} shown: {}", told(jobs)));
         }
     }
 }
