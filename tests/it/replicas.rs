@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sever::clock::{Clock, SystemClock};
-use sever::store::{JobView, PostgresStore};
+use sever::store::PostgresStore;
 use sever::telemetry::Metrics;
 
 use faults::Faults;
@@ -54,9 +54,9 @@ async fn three_replicas_keep_every_promise_under_faults() {
     }
     scene.assert_all_taken().await;
     // Whatever came late shows now.
-    let jobs = read(&store).await;
-    let seen = verdict::judge(&scene, &sent, &jobs);
-    println!("{}; {} lost", verdict::figures(&scene, &sent, &jobs), seen.waiting.len());
+    let (calls, jobs) = (verdict::count(&scene), read(&store).await);
+    let seen = verdict::judge(&scene, &sent, &calls, &jobs);
+    println!("{}; {} lost", verdict::figures(&sent, &calls, &jobs), seen.waiting.len());
     assert_eq!(seen.waiting, [""; 0], "it was so before: {found:?}");
     assert_eq!(seen.broken, [""; 0]);
     verdict::judge_repeats(&store, &jobs, faults.count()).await;
@@ -68,8 +68,8 @@ async fn drain(scene: &Scene, store: &PostgresStore, sent: &[load::Sent]) -> Fou
     let clock = SystemClock::new();
     let began = clock.steady();
     loop {
-        let jobs: Vec<JobView> = read(store).await;
-        let found = verdict::judge(scene, sent, &jobs);
+        let (calls, jobs) = (verdict::count(scene), read(store).await);
+        let found = verdict::judge(scene, sent, &calls, &jobs);
         assert_eq!(found.broken, [""; 0]);
         if found.waiting.is_empty() {
             return found;

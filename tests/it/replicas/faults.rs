@@ -102,7 +102,7 @@ async fn start(scene: &Scene, number: usize) -> Server {
 }
 
 async fn hang(faults: &Faults, server: &Server, random: &mut Rng) {
-    let is_long = random.u32(0..3) == 0 && faults.left() > 2 * LONG_STOP;
+    let is_long = random.u32(0..3) == 0 && faults.left() > LONG_STOP;
     let (kind, lasts) = if is_long {
         ("replica stopped for longer than its leases", LONG_STOP)
     } else {

@@ -1,8 +1,9 @@
 //! What has to be so in the end, asked of the providers' own records, of the store and of the audit record.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use sever::domain::{AttemptClass, HoldReason, JobState, Outcome};
+use sever::domain::{AttemptClass, DeadReason, HoldReason, JobState, Outcome};
 use sever::store::{AuditView, JobFilter, JobView, Operations, PostgresStore};
 
 use super::load::{Kind, Sent};
@@ -64,7 +65,15 @@ fn told(jobs: &[&JobView]) -> String {
     if jobs.is_empty() { "no job".to_owned() } else { jobs.iter().map(told).collect::<Vec<_>>().join("; ") }
 }
 
-pub(super) fn judge(scene: &Scene, sent: &[Sent], jobs: &[JobView]) -> Found {
+/// Provider, account, and how many calls reached it. To be counted before the jobs are read, which then show every repeat
+/// among them.
+pub(super) type Calls = BTreeMap<&'static str, BTreeMap<String, usize>>;
+
+pub(super) fn count(scene: &Scene) -> Calls {
+    WELL.iter().map(|provider| (*provider, scene.calls(provider))).collect()
+}
+
+pub(super) fn judge(scene: &Scene, sent: &[Sent], calls: &Calls, jobs: &[JobView]) -> Found {
     let (mut found, by_account) = (Found::default(), Jobs::new(jobs));
     for sent in sent {
         for (provider, account) in &sent.accounts {
@@ -75,10 +84,11 @@ pub(super) fn judge(scene: &Scene, sent: &[Sent], jobs: &[JobView]) -> Found {
     for job in jobs {
         judge_job(job, &mut found);
     }
-    for provider in WELL {
-        judge_calls(provider, &scene.calls(provider), &by_account, &mut found);
+    for (provider, calls) in calls {
+        judge_calls(provider, calls, &by_account, &mut found);
     }
-    judge_budget(scene, sent, &mut found);
+    judge_budget(sent, calls, &mut found);
+    judge_counts(sent, jobs, &mut found);
     if scene.tripwires() > 0 {
         found.broken.push("a call that no honest client makes".to_owned());
     }
@@ -106,7 +116,8 @@ fn judge_account(scene: &Scene, sent: &Sent, provider: &str, account: &str, jobs
             }
             true
         }
-        (_, "gone") => !jobs.is_empty() || sent.kind == Kind::Everywhere,
+        // Nobody can be found there, so its jobs are counted.
+        (_, "gone") => true,
         (_, "liar") => jobs.iter().any(|job| job.state == JobState::Dead),
         (Kind::Budgeted, _) => ended || jobs.iter().any(|job| job.hold_reason == Some(HoldReason::Budget)),
         (Kind::Ordinary | Kind::Everywhere, _) => ended && sessions == 0,
@@ -128,6 +139,23 @@ fn judge_job(job: &JobView, found: &mut Found) {
     }
 }
 
+/// What cannot be told by account: jobs that found none, and those that were stopped before they looked for one.
+fn judge_counts(sent: &[Sent], jobs: &[JobView], found: &mut Found) {
+    let of = |kind| sent.iter().filter(|sent| sent.kind == kind).count();
+    let mut demand = |what: &str, seen: usize, wanted: usize| match seen.cmp(&wanted) {
+        Ordering::Less => found.waiting.push(format!("{seen} of {wanted} jobs {what}")),
+        Ordering::Equal => {}
+        Ordering::Greater => found.broken.push(format!("{seen} jobs {what}, and {wanted} alerts")),
+    };
+    let gone = |job: &&JobView| job.provider.as_str() == "gone" && job.merged_into.is_none();
+    demand("at the provider that is gone", jobs.iter().filter(gone).count(), of(Kind::Everywhere));
+    for provider in ["okta", "chat"] {
+        let stopped =
+            |job: &&JobView| job.provider.as_str() == provider && job.dead_reason == Some(DeadReason::Protected);
+        demand(&format!("stopped at {provider}"), jobs.iter().filter(stopped).count(), of(Kind::Protected));
+    }
+}
+
 /// One call for each account, and one more for each repeat that a job shows.
 fn judge_calls(provider: &str, calls: &BTreeMap<String, usize>, jobs: &Jobs<'_>, found: &mut Found) {
     for (account, calls) in calls {
@@ -140,15 +168,14 @@ fn judge_calls(provider: &str, calls: &BTreeMap<String, usize>, jobs: &Jobs<'_>,
 }
 
 /// People of the source with a budget who were acted on.
-fn acted_on(scene: &Scene, sent: &[Sent]) -> BTreeSet<String> {
-    let calls: BTreeMap<_, _> = WELL.iter().map(|provider| (*provider, scene.calls(provider))).collect();
+fn acted_on(sent: &[Sent], calls: &Calls) -> BTreeSet<String> {
     let budgeted = sent.iter().filter(|sent| sent.kind == Kind::Budgeted);
     let acted = budgeted.filter(|sent| sent.accounts.iter().any(|(name, id)| calls[name].contains_key(id)));
     acted.map(|sent| sent.alert.clone()).collect()
 }
 
-fn judge_budget(scene: &Scene, sent: &[Sent], found: &mut Found) {
-    let acted = acted_on(scene, sent).len();
+fn judge_budget(sent: &[Sent], calls: &Calls, found: &mut Found) {
+    let acted = acted_on(sent, calls).len();
     let asked = sent.iter().filter(|sent| sent.kind == Kind::Budgeted).count();
     if acted > BUDGET {
         found.broken.push(format!("{acted} people lost their sessions, and the budget has {BUDGET}"));
@@ -164,7 +191,6 @@ pub(super) async fn judge_repeats(store: &PostgresStore, jobs: &[JobView], fault
         let detail = store.job(job.id).await.expect("an answer").expect("a job");
         let unsure = |class| matches!(class, AttemptClass::Lost | AttemptClass::Released | AttemptClass::Unavailable);
         let unsure = detail.history.iter().filter(|attempt| unsure(attempt.class)).count();
-        // Of those that lie it is known that they are called again.
         let repeated = job.repeated as usize;
         assert!(repeated <= unsure, "{repeated} repeats for {unsure} attempts without a word: {detail:#?}");
         assert!(repeated <= faults, "{repeated} repeats after {faults} faults: {detail:#?}");
@@ -190,20 +216,21 @@ pub(super) async fn judge_record(scene: &Scene, store: &PostgresStore) {
 }
 
 /// What is worth knowing of a run.
-pub(super) fn figures(scene: &Scene, sent: &[Sent], jobs: &[JobView]) -> String {
+pub(super) fn figures(sent: &[Sent], calls: &Calls, jobs: &[JobView]) -> String {
     let mut kinds: BTreeMap<Kind, usize> = BTreeMap::new();
     sent.iter().for_each(|sent| *kinds.entry(sent.kind).or_default() += 1);
     let mut ends: BTreeMap<String, usize> = BTreeMap::new();
     for job in jobs {
-        let outcome = job.outcome.map(|outcome| outcome.to_string()).unwrap_or_default();
-        let key = format!("{} {:?} {outcome}", job.provider, job.state);
+        let (done, held) = (job.outcome.map(|it| it.to_string()), job.hold_reason.map(|it| it.to_string()));
+        let why = done.or(held).or(job.dead_reason.map(|it| it.to_string())).unwrap_or_default();
+        let key = format!("{} {:?} {why}", job.provider, job.state);
         *ends.entry(key).or_default() += 1;
     }
     let repeated: u32 = jobs.iter().map(|job| job.repeated).sum();
-    let again: usize = WELL.iter().map(|name| scene.calls(name).values().map(|calls| calls - 1).sum::<usize>()).sum();
-    let acted = acted_on(scene, sent).len();
+    let again: usize = calls.values().flat_map(BTreeMap::values).map(|calls| calls - 1).sum();
+    let acted = acted_on(sent, calls).len();
     format!(
-        "alerts: {kinds:?}; jobs: {ends:?}; {repeated} repeats shown, {again} calls made again; {acted} people of the \
-         source whose budget is {BUDGET}"
+        "alerts: {kinds:?}; jobs: {ends:?}; {repeated} repeats shown, {again} calls made again; {acted} people lost \
+         their sessions under a budget of {BUDGET}"
     )
 }
