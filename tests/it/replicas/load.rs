@@ -13,7 +13,8 @@ use crate::support::broker::Outgoing;
 use crate::testapp::uuid;
 
 pub(super) const SENDERS: u64 = 16;
-/// The mean pause of a sender between two alerts: with all of them at most 64 alerts a second, and far fewer while things break.
+/// The mean pause of a sender between two alerts: with all of them at most 64 alerts a second, and far fewer while things
+/// break.
 const PAUSE_MS: u64 = 250;
 
 /// What an alert asks for.
