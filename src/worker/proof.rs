@@ -148,8 +148,11 @@ fn outcome(proof: &Proof, look: &Look, again: &[Session]) -> Outcome {
     // Without the provider's time, ours tells what is newer, and ours may be behind.
     let newer_by_our_clock = look.at.is_none() && again.iter().any(|session| session.created_at.is_some());
     match &proof.earlier {
-        // The provider's own look found nothing either, so nothing was asked for.
-        None if proof.said.is_none() && look.complete && again.is_empty() => Outcome::NothingToRevoke,
+        // The provider's own look found nothing either, so nothing was asked for. A call whose answer was lost is none of
+        // those that came back: it may have ended what nobody had seen.
+        None if proof.calls > 0 && proof.said.is_none() && look.complete && again.is_empty() => {
+            Outcome::NothingToRevoke
+        }
         None => Outcome::Accepted,
         Some(_) if newer_by_our_clock => Outcome::Accepted,
         // A session that nobody saw before would pass for a newer one now.

@@ -326,3 +326,13 @@ fn what_a_failed_call_ended_all_the_same_was_not_nothing() {
     let (outcome, revocation) = done(after(&claim, &called(proof, None), &look(&[]), POLICY));
     assert_eq!((outcome, revocation.sessions_ended), (Outcome::Verified, Some(2)));
 }
+
+#[test]
+fn a_call_whose_answer_was_lost_may_have_ended_what_nobody_saw() {
+    let mut claim = claim(Scope::All);
+    let Before::Call(_, Some(blind)) = before(&claim, &account(), None, at(50)) else { panic!("no call") };
+    (claim.call_open, claim.proof) = (true, Some(blind));
+    let Before::Gone(gone) = before(&claim, &account(), Some(&look(&[])), at(120)) else { panic!("not gone") };
+    let (outcome, revocation) = done(after(&claim, &gone, &look(&[]), POLICY));
+    assert_eq!((outcome, revocation.survives), (Outcome::Accepted, vec![ANSWER_LOST.to_owned()]));
+}
