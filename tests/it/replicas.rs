@@ -33,6 +33,7 @@ fn number(name: &str) -> Option<u64> {
 
 #[expect(clippy::print_stdout, reason = "without the seed nobody could repeat the run; the figures are worth keeping")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "minutes of deaths; run it by name with --ignored until it has stood many seeds"]
 async fn three_replicas_keep_every_promise_under_faults() {
     let seed = number("SEVER_TEST_SEED").unwrap_or_else(|| fastrand::u64(..));
     let lasts = number("SEVER_TEST_FAULT_SECONDS").map_or(FAULTS_LAST, Duration::from_secs);
