@@ -104,7 +104,7 @@ fn judge_account(scene: &Scene, sent: &Sent, provider: &str, account: &str, jobs
         _ => &[Outcome::Verified],
     };
     let is_ended = |job: &&JobView| job.state == JobState::Done && job.outcome.is_some_and(|it| outcomes.contains(&it));
-    let ended = jobs.iter().any(|job| is_ended(job));
+    let ended = jobs.iter().any(is_ended);
     let sessions = scene.sessions_of(provider, account);
     if ended && sessions > 0 {
         found.broken.push(format!("a false success, {}", told()));
