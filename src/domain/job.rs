@@ -217,6 +217,8 @@ pub struct Claim {
     pub past_budget: bool,
     /// An earlier attempt may have called the provider and its answer is not known.
     pub call_open: bool,
+    /// A call was made while the answer to an earlier one was missing: what that one did will not be known any more.
+    pub was_repeated: bool,
     /// What is known of the sessions around earlier calls; `None`: none was made, or there is no way to look.
     pub proof: Option<Proof>,
     /// The provider has said yes, and only looks are left.
@@ -231,6 +233,14 @@ pub struct Claim {
     pub received_at: Timestamp,
     /// When that alert says it happened.
     pub occurred_at: Timestamp,
+}
+
+impl Claim {
+    /// A call of an earlier attempt may have ended sessions without anybody being told.
+    #[must_use]
+    pub fn answer_lost(&self) -> bool {
+        self.call_open || self.was_repeated
+    }
 }
 
 /// What an attempt did, as kept with the job.

@@ -306,6 +306,9 @@ impl Context<'_> {
             let next = Next::LookAgain { due_at: now + self.proof.after, absent: what };
             return Ending::new(next, AttemptClass::Absent, format!("{missing} was found; a second look follows"));
         }
+        if what == Absence::Sessions && claim.answer_lost() {
+            return lost_call_may_have_ended_them();
+        }
         Ending::new(Next::Done(outcome), AttemptClass::Absent, format!("{missing} was found in two looks"))
     }
 
@@ -356,6 +359,15 @@ fn dry_end(claim: &Claim) -> Ending {
     }
     let message = "dry run: the account was found and may be acted on; nothing was sent";
     Ending::new(Next::Done(Outcome::DryRun), AttemptClass::DryRun, message)
+}
+
+/// The provider does not know the given sessions, and an earlier call was never answered.
+fn lost_call_may_have_ended_them() -> Ending {
+    let message = "none of the given sessions was found in two looks; a call whose answer was lost may have ended them";
+    let survives = ["given sessions that were never this account's, if any; the provider does not tell them from ended ones"];
+    let revocation = Revocation::new(Outcome::Accepted, None, &survives);
+    let end = Ending::new(Next::Done(Outcome::Accepted), AttemptClass::Absent, message);
+    Ending { revocation: Some(revocation), ..end }
 }
 
 fn contradicted(proof: Proof, listed: &impl Fn(Next, Proof, &str) -> Ending) -> Ending {

@@ -125,7 +125,7 @@ pub(super) fn after(claim: &Claim, proof: &Proof, look: &Look, policy: ProofPoli
     let (left, again) = sort(proof, scope, look);
     let proof = Proof { looks: proof.looks.saturating_add(1), ..proof.clone() };
     if left.is_empty() {
-        let outcome = outcome(&proof, look, &again);
+        let outcome = outcome(claim, &proof, look, &again);
         return Verdict::Done(outcome, result(&proof, scope, outcome, again));
     }
     if proof.looks < policy.times {
@@ -143,14 +143,14 @@ pub(super) fn unseen(proof: &Proof, scope: &Scope) -> Option<(Outcome, Revocatio
     proof.said.is_some().then(|| (Outcome::Accepted, result(proof, scope, Outcome::Accepted, Vec::new())))
 }
 
-fn outcome(proof: &Proof, look: &Look, again: &[Session]) -> Outcome {
+fn outcome(claim: &Claim, proof: &Proof, look: &Look, again: &[Session]) -> Outcome {
     let ended = proof.said.as_ref().and_then(|said| said.sessions_ended).unwrap_or(0);
     // Without the provider's time, ours tells what is newer, and ours may be behind.
     let newer_by_our_clock = look.at.is_none() && again.iter().any(|session| session.created_at.is_some());
     match &proof.earlier {
         // The provider's own look found nothing either, so nothing was asked for. A call whose answer was lost is none of
         // those that came back: it may have ended what nobody had seen.
-        None if proof.calls > 0 && proof.said.is_none() && look.complete && again.is_empty() => {
+        None if proof.calls > 0 && !claim.answer_lost() && proof.said.is_none() && look.complete && again.is_empty() => {
             Outcome::NothingToRevoke
         }
         None => Outcome::Accepted,

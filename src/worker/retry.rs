@@ -108,6 +108,7 @@ mod tests {
             counted: false,
             past_budget: false,
             call_open: false,
+            was_repeated: false,
             proof: None,
             proving: false,
             lease_until: NOW,

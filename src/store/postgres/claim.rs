@@ -72,7 +72,8 @@ async fn next_in_turn(tx: &Tx<'_>, request: &Request) -> Result<Vec<Row>, Fault>
            AND NOT EXISTS (SELECT 1 FROM gates WHERE opened_at IS NULL AND gates.provider = ''))
          SELECT jobs.seq, jobs.state, jobs.id, jobs.subject, jobs.request, jobs.severity, jobs.dry_run, jobs.attempts,
          jobs.failures, jobs.absence, jobs.created_at, jobs.held_total, jobs.chosen_id, jobs.approved, jobs.unread_ok,
-         jobs.alike_ok, jobs.counted, jobs.past_budget, jobs.call_open > 0 AS call_open, jobs.proof, jobs.proving, jobs.alert_id, jobs.source, jobs.received_at,
+         jobs.alike_ok, jobs.counted, jobs.past_budget, jobs.call_open > 0 AS call_open, jobs.repeated > 0 AS was_repeated,
+         jobs.proof, jobs.proving, jobs.alert_id, jobs.source, jobs.received_at,
          jobs.occurred_at, jobs.record
          FROM due JOIN jobs ON jobs.seq = due.seq AND jobs.lane + 0 = due.lane AND coalesce(jobs.wake_at, $2 + 1) <= $2
          ORDER BY (due.lane <> 6), jobs.wake_at + due.patience, jobs.seq LIMIT $6 FOR UPDATE OF jobs SKIP LOCKED";
@@ -106,6 +107,7 @@ fn read(tx: &Tx<'_>, row: &Row, request: &Request) -> Result<Found, Fault> {
         counted: get(row, "counted")?,
         past_budget: get(row, "past_budget")?,
         call_open: get(row, "call_open")?,
+        was_repeated: get(row, "was_repeated")?,
         proof: optional_json(row, "proof")?,
         proving: get(row, "proving")?,
         alert: alert_id(row, "alert_id")?,

@@ -90,7 +90,7 @@ fn read(tx: &Tx<'_>, row: i64, request: &ClaimRequest) -> Result<(JobState, Clai
     let until = tx.steady.saturating_add(micros(request.lease));
     let sql =
         "SELECT state, id, subject, request, severity, dry_run, attempts, failures, absence, created_at, held_total,
-               chosen_id, approved, unread_ok, alike_ok, counted, past_budget, call_open, proof, proving, alert_id, source, received_at, occurred_at
+               chosen_id, approved, unread_ok, alike_ok, counted, past_budget, call_open, repeated > 0, proof, proving, alert_id, source, received_at, occurred_at
                FROM jobs WHERE seq = ?1";
     let read = |columns: &Row<'_>| {
         let mut at = Places::default();
@@ -116,6 +116,7 @@ fn read(tx: &Tx<'_>, row: i64, request: &ClaimRequest) -> Result<(JobState, Clai
             counted: columns.get(at.next())?,
             past_budget: columns.get(at.next())?,
             call_open: columns.get(at.next())?,
+            was_repeated: columns.get(at.next())?,
             proof: optional_json(columns, at.next())?,
             proving: columns.get(at.next())?,
             alert: alert_id(columns, at.next())?,

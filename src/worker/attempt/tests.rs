@@ -96,6 +96,7 @@ fn claim(age: Duration) -> Claim {
         past_budget: false,
         unread_ok: false,
         call_open: false,
+        was_repeated: false,
         proof: None,
         proving: false,
         lease_until: at(1_000_060),
@@ -190,4 +191,20 @@ async fn nothing_was_sent_is_not_said_once_something_was() {
     let end = attempt(&Told::default(), &claim, true).await;
     assert_eq!(end.next, Next::Held(HoldReason::Approval), "{end:?}");
     assert!(end.report.message.contains("dry run"), "{end:?}");
+}
+
+#[test]
+fn given_sessions_that_a_lost_call_may_have_ended_are_not_called_nothing() {
+    let known = [("chat".parse().expect("a name"), Vec::new())].into();
+    let policy = Policy::new(&PolicySettings::default(), &known).expect("a policy");
+    let (proof, provider) = (ProofPolicy { after: Duration::from_secs(2), times: 1 }, Told::default());
+    let (guardrails, retry) = (policy.guardrails(), &RETRY);
+    let context = Context { provider: &provider, guardrails, retry, proof, dry_run: false };
+    let mut claim = claim(Duration::ZERO);
+    claim.absence = Some(Absence::Sessions);
+    let outcome = |claim: &Claim| context.absent(claim, Absence::Sessions, NOW()).next;
+    assert_eq!(outcome(&claim), Next::Done(Outcome::NothingToRevoke));
+    claim.was_repeated = true;
+    assert_eq!(outcome(&claim), Next::Done(Outcome::Accepted));
+    assert!(context.absent(&claim, Absence::Sessions, NOW()).revocation.is_some_and(|told| !told.survives.is_empty()));
 }

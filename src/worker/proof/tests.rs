@@ -49,6 +49,7 @@ fn claim(scope: Scope) -> Claim {
         counted: false,
         past_budget: false,
         call_open: false,
+        was_repeated: false,
         proof: None,
         proving: false,
         lease_until: at(60),
@@ -335,4 +336,11 @@ fn a_call_whose_answer_was_lost_may_have_ended_what_nobody_saw() {
     let Before::Gone(gone) = before(&claim, &account(), Some(&look(&[])), at(120)) else { panic!("not gone") };
     let (outcome, revocation) = done(after(&claim, &gone, &look(&[]), POLICY));
     assert_eq!((outcome, revocation.survives), (Outcome::Accepted, vec![ANSWER_LOST.to_owned()]));
+    // The repeat was blind as well, and found nothing to end: the lost call may have ended it.
+    (claim.call_open, claim.was_repeated) = (false, true);
+    let repeated = called(claim.proof.clone().expect("a proof"), None);
+    let (outcome, revocation) = done(after(&claim, &repeated, &look(&[]), POLICY));
+    assert_eq!((outcome, revocation.survives), (Outcome::Accepted, vec![ANSWER_LOST.to_owned()]));
+    claim.was_repeated = false;
+    assert_eq!(done(after(&claim, &repeated, &look(&[]), POLICY)).0, Outcome::NothingToRevoke);
 }
