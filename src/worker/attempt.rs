@@ -364,7 +364,8 @@ fn dry_end(claim: &Claim) -> Ending {
 /// The provider does not know the given sessions, and an earlier call was never answered.
 fn lost_call_may_have_ended_them() -> Ending {
     let message = "none of the given sessions was found in two looks; a call whose answer was lost may have ended them";
-    let survives = ["given sessions that were never this account's, if any; the provider does not tell them from ended ones"];
+    let survives =
+        ["given sessions that were never this account's, if any; the provider does not tell them from ended ones"];
     let revocation = Revocation::new(Outcome::Accepted, None, &survives);
     let end = Ending::new(Next::Done(Outcome::Accepted), AttemptClass::Absent, message);
     Ending { revocation: Some(revocation), ..end }

@@ -150,7 +150,12 @@ fn outcome(claim: &Claim, proof: &Proof, look: &Look, again: &[Session]) -> Outc
     match &proof.earlier {
         // The provider's own look found nothing either, so nothing was asked for. A call whose answer was lost is none of
         // those that came back: it may have ended what nobody had seen.
-        None if proof.calls > 0 && !claim.answer_lost() && proof.said.is_none() && look.complete && again.is_empty() => {
+        None if proof.calls > 0
+            && !claim.answer_lost()
+            && proof.said.is_none()
+            && look.complete
+            && again.is_empty() =>
+        {
             Outcome::NothingToRevoke
         }
         None => Outcome::Accepted,

@@ -1,18 +1,17 @@
 //! Budgets: who was acted on of late, and whether there is room for one more.
 
-use std::collections::BTreeMap;
+use rusqlite::params;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
-
-use super::codec::{json, to_json, word};
+use super::codec::{json, word};
+use super::people::{self, Counted, People};
 use super::tx::Tx;
-use crate::domain::{Budget, SourceName};
+use crate::domain::SourceName;
 use crate::store::StoreError;
 pub(super) use crate::store::counting::{Count, Place};
 use crate::store::counting::{Full, Known, MOST_SOURCES, Mark, Person, Use, find_person};
 
 /// People whose time is up that are removed at once: other changes wait meanwhile.
-const BATCH: u32 = 500;
+const BATCH: usize = 500;
 
 /// Whether the call may be made.
 pub(super) enum Room {
@@ -70,68 +69,44 @@ fn room(
 
 /// Whoever has had their time is removed only where that decides.
 fn used_of(tx: &mut Tx<'_>, budget: i64, limit: i64) -> Result<i64, StoreError> {
-    while tx.used(budget)? >= limit && expire(tx, budget)? > 0 {}
-    Ok(tx.used(budget)?)
+    while tx.people.used(budget) >= limit && expire(tx, budget)? > 0 {}
+    Ok(tx.people.used(budget))
 }
 
-/// The person of this name, if a budget counts them still.
+/// The person of this name, if a budget counts them still. Those that did are done with it.
 fn by_name(tx: &mut Tx<'_>, name: Mark) -> Result<Option<Known>, StoreError> {
-    let sql = "SELECT p.seq, p.accounts, p.names FROM budget_names n JOIN budget_people p ON p.seq = n.person WHERE n.name = ?1";
-    let read = |row: &Row<'_>| Ok((row.get(0)?, json(row, 1)?, row.get(2)?));
-    let Some((row, accounts, names)) = tx.sql(sql)?.query_row([name], read).optional()? else { return Ok(None) };
-    let counted_by = counted_by(tx, row)?;
-    Ok((!counted_by.is_empty()).then_some(Known { row, accounts, names, counted_by }))
+    let Some(row) = tx.people.named(&name) else { return Ok(None) };
+    end_uses(tx, row)?;
+    Ok(tx.people.get(row).map(|person| Known {
+        row,
+        accounts: person.accounts.clone(),
+        names: person.names.concat(),
+        counted_by: person.uses.iter().map(|(budget, _)| *budget).collect(),
+    }))
 }
 
-/// The budgets that count this person. Those that did are done with it, and nobody is kept whom none counts.
-fn counted_by(tx: &mut Tx<'_>, person: i64) -> Result<Vec<i64>, StoreError> {
-    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-    let uses: Vec<(i64, i64)> = tx
-        .sql("SELECT budget, until FROM budget_uses WHERE person = ?1")?
-        .query_map([person], read)?
-        .collect::<Result<_, _>>()?;
-    let (live, over): (Vec<_>, Vec<_>) = uses.into_iter().partition(|(_, until)| *until > tx.steady);
-    for (budget, _) in over {
-        drop_use(tx, person, budget)?;
+/// Whatever has counted the person for as long as it had to is done with it.
+fn end_uses(tx: &mut Tx<'_>, row: i64) -> Result<(), StoreError> {
+    let steady = tx.steady;
+    let Some(person) = tx.people.get(row) else { return Ok(()) };
+    if person.uses.iter().all(|(_, until)| *until > steady) {
+        return Ok(());
     }
-    Ok(live.into_iter().map(|(budget, _)| budget).collect())
-}
-
-fn drop_use(tx: &mut Tx<'_>, person: i64, budget: i64) -> Result<(), StoreError> {
-    tx.sql("DELETE FROM budget_uses WHERE person = ?1 AND budget = ?2")?.execute([person, budget])?;
-    tx.use_more(budget, -1)?;
-    let sql = "SELECT EXISTS (SELECT 1 FROM budget_uses WHERE person = ?1)";
-    let is_counted: bool = tx.sql(sql)?.query_row([person], |row| row.get(0))?;
-    if is_counted { Ok(()) } else { forget(tx, person) }
-}
-
-fn forget(tx: &Tx<'_>, person: i64) -> Result<(), StoreError> {
-    let names: Option<Vec<u8>> = tx
-        .sql("DELETE FROM budget_people WHERE seq = ?1 RETURNING names")?
-        .query_map([person], |row| row.get(0))?
-        .next()
-        .transpose()?;
-    let mut delete = tx.sql("DELETE FROM budget_names WHERE name = ?1 AND person = ?2")?;
-    for name in names.unwrap_or_default().chunks(16) {
-        delete.execute(params![name, person])?;
-    }
-    Ok(())
+    let mut person = person.clone();
+    person.uses.retain(|(_, until)| *until > steady);
+    people::keep(tx, row, person)
 }
 
 /// Removes a batch of those whose time is up; how many.
 fn expire(tx: &mut Tx<'_>, budget: i64) -> Result<u64, StoreError> {
-    let sql = "SELECT person FROM budget_uses WHERE budget = ?1 AND until <= ?2 ORDER BY until LIMIT ?3";
-    let people: Vec<i64> =
-        tx.sql(sql)?.query_map(params![budget, tx.steady, BATCH], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    people.iter().try_for_each(|person| drop_use(tx, *person, budget))?;
-    Ok(people.len() as u64)
+    let over: Vec<i64> = tx.people.over(budget, tx.steady).take(BATCH).collect();
+    over.iter().try_for_each(|row| end_uses(tx, *row))?;
+    Ok(over.len() as u64)
 }
 
 /// Removes a batch of those whose time is up from every budget, also from those that left the config; how many.
 pub(super) fn prune(tx: &mut Tx<'_>) -> Result<u64, StoreError> {
-    let budgets: Vec<i64> =
-        tx.sql("SELECT budget FROM budget_totals")?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    budgets.into_iter().try_fold(0, |gone, budget| Ok(gone + expire(tx, budget)?))
+    tx.people.budgets().into_iter().try_fold(0, |gone, budget| Ok(gone + expire(tx, budget)?))
 }
 
 impl Place {
@@ -140,57 +115,28 @@ impl Place {
         if self.uses.is_empty() {
             return Ok(());
         }
-        let person = self.person.keep(tx, count)?;
-        for Use { budget, until, is_new } in self.uses {
-            tx.sql(
-                "INSERT INTO budget_uses (person, budget, until) VALUES (?1, ?2, ?3)
-                 ON CONFLICT DO UPDATE SET until = max(until, ?3)",
-            )?
-            .execute([person, budget, until])?;
-            tx.use_more(budget, i64::from(is_new))?;
+        let (row, mut person) = self.person.with(&tx.people, count);
+        for Use { budget, until, .. } in self.uses {
+            match person.uses.iter_mut().find(|(known, _)| *known == budget) {
+                Some((_, known)) => *known = until.max(*known),
+                None => person.uses.push((budget, until)),
+            }
         }
-        Ok(())
+        people::keep(tx, row, person)
     }
 }
 
 impl Person {
-    fn keep(self, tx: &Tx<'_>, count: &Count) -> Result<i64, StoreError> {
-        match self {
-            Self::Same(known) => Ok(known.row),
-            Self::New(names) => {
-                let accounts = BTreeMap::from([(&count.provider, &count.account)]);
-                let sql = "INSERT INTO budget_people (accounts, names) VALUES (?1, ?2)";
-                let row = tx.sql(sql)?.insert(params![to_json(&accounts)?, names.concat()])?;
-                name(tx, row, &names)?;
-                Ok(row)
-            }
-            Self::Joined(mut known, names) => {
-                known.accounts.insert(count.provider.clone(), count.account.clone());
-                known.names.extend(names.concat());
-                tx.sql("UPDATE budget_people SET accounts = ?2, names = ?3 WHERE seq = ?1")?.execute(params![
-                    known.row,
-                    to_json(&known.accounts)?,
-                    known.names
-                ])?;
-                name(tx, known.row, &names)?;
-                Ok(known.row)
-            }
-        }
+    /// The person with the account, and with the names that are nobody else's.
+    fn with(self, people: &People, count: &Count) -> (i64, Counted) {
+        let (row, names) = match self {
+            Self::Same(known) => (known.row, Vec::new()),
+            Self::Joined(known, names) => (known.row, names),
+            Self::New(names) => (people::next_row(people), names),
+        };
+        let mut person = people.get(row).cloned().unwrap_or_default();
+        person.accounts.insert(count.provider.clone(), count.account.clone());
+        person.names.extend(names.into_iter().filter(|name| people.named(name).is_none()));
+        (row, person)
     }
-}
-
-/// A name that is another's stays theirs.
-fn name(tx: &Tx<'_>, person: i64, names: &[Mark]) -> Result<(), StoreError> {
-    let mut statement = tx.sql("INSERT OR IGNORE INTO budget_names (name, person) VALUES (?1, ?2)")?;
-    for name in names {
-        statement.execute(params![name, person])?;
-    }
-    Ok(())
-}
-
-/// How many people each of these budgets counts now.
-pub(super) fn used(db: &Connection, budgets: &[Budget], steady: i64) -> Result<Vec<u64>, StoreError> {
-    let mut statement = db.prepare_cached("SELECT count(*) FROM budget_uses WHERE budget = ?1 AND until > ?2")?;
-    let count = |budget: &Budget| Ok(statement.query_row([budget.key(), steady], |row| row.get(0))?);
-    budgets.iter().map(count).collect()
 }

@@ -18,6 +18,7 @@ mod four_eyes;
 mod job;
 mod operate;
 mod outbox;
+mod people;
 mod read;
 mod record;
 mod reload;
@@ -46,6 +47,7 @@ use crate::audit::{Seal, Signed, Stub};
 use crate::domain::TargetName;
 pub(super) use audit::AuditReader;
 use checkpoint::Checkpoints;
+use people::People;
 use sync::SyncLog;
 use tx::Tx;
 use writer::{When, Writer};
@@ -56,6 +58,7 @@ const READERS: usize = 2;
 /// The embedded store.
 pub struct SqliteStore {
     writer: Writer,
+    people: Arc<Mutex<People>>,
     readers: Readers,
     due: Arc<Notify>,
     clock: Arc<dyn Clock>,
@@ -86,8 +89,10 @@ impl SqliteStore {
         let readers = Readers::open(path)?;
         let due = Arc::new(Notify::new());
         let checkpoints = Some(Checkpoints::start(path)?);
-        let writer = Writer::start(connection, checkpoints, sync, Arc::clone(&clock), metrics, Arc::clone(&due))?;
-        Ok(Self { writer, readers, due, clock, cap: QuarantineCap::default(), _lock: lock })
+        let people = Arc::new(Mutex::new(People::load(&connection)?));
+        let (counted, time, wake) = (Arc::clone(&people), Arc::clone(&clock), Arc::clone(&due));
+        let writer = Writer::start(connection, counted, checkpoints, sync, time, metrics, wake)?;
+        Ok(Self { writer, people, readers, due, clock, cap: QuarantineCap::default(), _lock: lock })
     }
 
     /// With other limits on what one source may keep in quarantine.
@@ -393,7 +398,8 @@ impl Operations for SqliteStore {
 
     async fn budget_use(&self, budgets: &[Budget]) -> Result<Vec<u64>, StoreError> {
         let (budgets, now) = (budgets.to_vec(), self.clock.steady().as_microsecond());
-        self.read(move |db| budget::used(db, &budgets, now)).await
+        let people = Arc::clone(&self.people);
+        self.read(move |_| Ok(people::budget_use(&people, &budgets, now))).await
     }
 
     async fn quarantine(&self, cursor: Option<i64>, limit: u32) -> Result<Page<QuarantineView>, StoreError> {

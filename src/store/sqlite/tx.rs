@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::outbox::{self, News};
+use super::people::People;
 use crate::audit::{Actor, AuditEvent, AuditRecord, Place, chain};
 use crate::clock::Clock;
 use crate::domain::{AlertId, JobId, JobState, ProviderName};
@@ -64,8 +65,8 @@ pub(super) struct Tx<'a> {
     /// The steady clock then, in microseconds.
     pub(super) steady: i64,
     counts: Vec<(ProviderName, JobState, i64)>,
-    /// Budgets that were looked at, with how many they count by now.
-    totals: Vec<(i64, i64)>,
+    /// Whom the budgets count.
+    pub(super) people: &'a mut People,
     news: Vec<News>,
     wake: bool,
 }
@@ -74,7 +75,7 @@ pub(super) struct Tx<'a> {
 struct Gathered {
     head: Head,
     counts: usize,
-    totals: Vec<(i64, i64)>,
+    people: usize,
     news: usize,
     wake: bool,
 }
@@ -86,11 +87,12 @@ impl<'a> Tx<'a> {
         chain: &'a mut Chain,
         leases: &'a mut Leases,
         routes: &'a mut Routes,
+        people: &'a mut People,
     ) -> Self {
         let steady = clock.steady().as_microsecond();
         leases.given.clear();
-        let (counts, totals, news) = (Vec::new(), Vec::new(), Vec::new());
-        Self { db, chain, leases, routes, now: clock.now(), steady, counts, totals, news, wake: false }
+        let (counts, news) = (Vec::new(), Vec::new());
+        Self { db, chain, leases, routes, now: clock.now(), steady, counts, people, news, wake: false }
     }
 
     /// Time has passed since it began.
@@ -133,7 +135,7 @@ impl<'a> Tx<'a> {
         Gathered {
             head: self.chain.head,
             counts: self.counts.len(),
-            totals: self.totals.clone(),
+            people: self.people.progress(),
             news: self.news.len(),
             wake: self.wake,
         }
@@ -142,7 +144,7 @@ impl<'a> Tx<'a> {
     fn forget(&mut self, before: Gathered) {
         self.chain.head = before.head;
         self.counts.truncate(before.counts);
-        self.totals = before.totals;
+        self.people.go_back(before.people);
         self.news.truncate(before.news);
         self.wake = before.wake;
     }
@@ -179,24 +181,6 @@ impl<'a> Tx<'a> {
                 self.counts.push((provider.clone(), state, by));
             }
         }
-    }
-
-    /// How many people a budget counts, some of whom may have had their time. Read once in a transaction.
-    pub(super) fn used(&mut self, budget: i64) -> rusqlite::Result<i64> {
-        if let Some((_, used)) = self.totals.iter().find(|(known, _)| *known == budget) {
-            return Ok(*used);
-        }
-        let sql = "SELECT used FROM budget_totals WHERE budget = ?1";
-        let used = self.sql(sql)?.query_row([budget], |row| row.get(0)).optional()?.unwrap_or(0);
-        self.totals.push((budget, used));
-        Ok(used)
-    }
-
-    /// A budget counts so many more.
-    pub(super) fn use_more(&mut self, budget: i64, by: i64) -> rusqlite::Result<()> {
-        let used = self.used(budget)? + by;
-        self.totals.iter_mut().filter(|(known, _)| *known == budget).for_each(|total| total.1 = used);
-        Ok(())
     }
 
     /// Adds a row to the audit record.
@@ -249,10 +233,6 @@ impl<'a> Tx<'a> {
         )?;
         for (provider, state, by) in sums(&self.counts).into_iter().filter(|(.., by)| *by != 0) {
             statement.execute(params![provider.as_str(), state as i64, by])?;
-        }
-        let sql = "INSERT INTO budget_totals (budget, used) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET used = ?2 WHERE used <> ?2";
-        for (budget, used) in &self.totals {
-            self.sql(sql)?.execute([budget, used])?;
         }
         // A job that cannot be shown must not keep others from being settled.
         if let Err(error) = outbox::write(&self, self.routes, &self.news) {

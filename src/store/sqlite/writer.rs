@@ -1,8 +1,8 @@
 //! The one thread that writes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
@@ -10,6 +10,7 @@ use rusqlite::config::DbConfig;
 use tokio::sync::{Notify, oneshot};
 
 use super::checkpoint::Checkpoints;
+use super::people::People;
 use super::sync::{Commit, Durable, SyncLog, Syncs};
 use super::tx::{Chain, Leases, Tx};
 use crate::clock::Clock;
@@ -101,6 +102,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn start(
         connection: Connection,
+        people: Arc<Mutex<People>>,
         checkpoints: Option<Checkpoints>,
         sync: SyncLog,
         clock: Arc<dyn Clock>,
@@ -119,7 +121,7 @@ impl Writer {
         };
         let syncs = Syncs::start(sync, Arc::clone(&durable), ended)?;
         let (leases, routes, told) = (Leases::default(), Routes::default(), Arc::clone(&durable));
-        let run = Loop { connection, checkpoints, clock, due, chain, leases, routes, syncs, durable: told };
+        let run = Loop { connection, checkpoints, clock, due, chain, leases, routes, people, syncs, durable: told };
         let inbox = Inbox { queue: messages, closed: false };
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || run.run(inbox))?;
         Ok(Self { queue, durable, thread: Some(thread) })
@@ -195,6 +197,7 @@ struct Loop {
     chain: Chain,
     leases: Leases,
     routes: Routes,
+    people: Arc<Mutex<People>>,
     syncs: Syncs,
     durable: Arc<Durable>,
 }
@@ -229,26 +232,32 @@ impl Loop {
     /// Writes the changes, and those that come in meanwhile, to the log; the number of the commit.
     fn commit(&mut self, changes: &mut Vec<Queued>, inbox: &mut Inbox) -> Result<u64, StoreError> {
         let before = self.chain.clone();
+        let shared = Arc::clone(&self.people);
+        let people = &mut *shared.lock().unwrap_or_else(PoisonError::into_inner);
         // A change that panics would otherwise take the writer with it, and every later alert would be refused.
-        let applied = catch_unwind(AssertUnwindSafe(|| self.apply(changes, inbox)));
-        applied.unwrap_or_else(|_| Err(rusqlite::Error::UnwindingPanic.into())).inspect_err(|_| {
+        let applied = catch_unwind(AssertUnwindSafe(|| self.apply(changes, inbox, people)));
+        let committed = applied.unwrap_or_else(|_| Err(rusqlite::Error::UnwindingPanic.into())).inspect_err(|_| {
             self.chain = before;
+            people.go_back(0);
             self.leases.burn();
             if !self.connection.is_autocommit() {
                 let _ = self.connection.execute_batch("ROLLBACK");
             }
-        })
+        });
+        people.settle();
+        committed
     }
 
     /// A savepoint for each change costs a copy of every page it touches. Hardly any change fails after it has written
     /// something; only then is everything undone and done again, with savepoints.
-    fn apply(&mut self, changes: &mut Vec<Queued>, inbox: &mut Inbox) -> Result<u64, StoreError> {
+    fn apply(&mut self, changes: &mut Vec<Queued>, inbox: &mut Inbox, people: &mut People) -> Result<u64, StoreError> {
         let before = self.chain.clone();
-        if let Some(number) = self.transact(changes, inbox, Care::Trusting)? {
+        if let Some(number) = self.transact(changes, inbox, people, Care::Trusting)? {
             return Ok(number);
         }
         self.chain = before;
-        self.transact(changes, inbox, Care::Guarding).map(Option::unwrap_or_default)
+        people.go_back(0);
+        self.transact(changes, inbox, people, Care::Guarding).map(Option::unwrap_or_default)
     }
 
     /// `None`: it was undone, because a change that failed may have left something behind.
@@ -256,11 +265,12 @@ impl Loop {
         &mut self,
         changes: &mut Vec<Queued>,
         inbox: &mut Inbox,
+        people: &mut People,
         care: Care,
     ) -> Result<Option<u64>, StoreError> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let (chain, leases, routes) = (&mut self.chain, &mut self.leases, &mut self.routes);
-        let mut tx = Tx::new(&self.connection, self.clock.as_ref(), chain, leases, routes);
+        let mut tx = Tx::new(&self.connection, self.clock.as_ref(), chain, leases, routes, people);
         let mut applied = 0;
         while applied < changes.len() || gather(changes, inbox, &self.syncs, &mut tx, self.clock.as_ref()) {
             let change = &mut changes[applied];
@@ -328,7 +338,8 @@ mod tests {
         let mut connection = Connection::open_in_memory().expect("a database");
         super::super::schema::migrate(&mut connection).expect("a schema");
         let (clock, metrics) = (Arc::new(SystemClock::new()), Arc::new(Metrics::new()));
-        Writer::start(connection, None, sync, clock, metrics, Arc::new(Notify::new())).expect("a writer")
+        Writer::start(connection, Arc::default(), None, sync, clock, metrics, Arc::new(Notify::new()))
+            .expect("a writer")
     }
 
     /// A disk that takes as long as it is held up; what it says then is given with each permission to go on.

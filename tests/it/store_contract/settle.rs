@@ -108,7 +108,11 @@ async fn a_call_lost_with_its_lease_shows_as_a_repeat(bench: Bench) {
     assert_eq!(bench.view(job).await.repeated, 1);
     bench.settle(&claim, Next::Retry { due_at: bench.now(), failed: true }).await;
     let claim = bench.claim_one("okta").await;
-    assert_eq!((claim.call_open, claim.was_repeated), (false, true), "that call was answered, and an earlier one never");
+    assert_eq!(
+        (claim.call_open, claim.was_repeated),
+        (false, true),
+        "that call was answered, and an earlier one never"
+    );
     bench.bind(&claim, "00u1").await;
     assert_eq!(bench.view(job).await.repeated, 1);
 }

@@ -157,29 +157,13 @@ ALTER TABLE jobs ADD COLUMN past_budget INTEGER NOT NULL DEFAULT 0; -- a person 
 ALTER TABLE jobs ADD COLUMN alike_ok    INTEGER NOT NULL DEFAULT 0; -- agreed to after a name of the account was seen to look protected
 ALTER TABLE jobs ADD COLUMN asked_by    TEXT;                       -- operators who asked for it or requeued it, as a JSON list
 
--- People whom a budget counts now. One has at most one account at each provider.
+-- People whom a budget counts now. One has at most one account at each provider. Read at the start, see people.rs.
 CREATE TABLE budget_people (
-  seq      INTEGER PRIMARY KEY AUTOINCREMENT,
+  seq      INTEGER PRIMARY KEY,
   accounts TEXT NOT NULL,                -- the account's id by provider, as JSON
-  names    BLOB NOT NULL                 -- their names in budget_names, 16 bytes each
-);
-CREATE TABLE budget_names (
-  name   BLOB    PRIMARY KEY,            -- a digest: an address that their accounts have, or an account
-  person INTEGER NOT NULL
-) WITHOUT ROWID;
-
-CREATE TABLE budget_uses (
-  person INTEGER NOT NULL,
-  budget INTEGER NOT NULL,               -- what it counts and in how long, as a digest
-  until  INTEGER NOT NULL,               -- steady; from then on they are not counted any more
-  PRIMARY KEY (person, budget)
-) WITHOUT ROWID;
-CREATE INDEX budget_uses_until ON budget_uses (budget, until);
-
--- The rows of budget_uses, also those whose time is up: counting costs nothing at any size.
-CREATE TABLE budget_totals (
-  budget INTEGER PRIMARY KEY,
-  used   INTEGER NOT NULL
+  names    BLOB NOT NULL,                -- digests of 16 bytes: addresses that their accounts have, or an account
+  uses     BLOB NOT NULL                 -- budget (what it counts and in how long, as a digest) and until when it counts
+                                         -- them (steady), 8 bytes each, as often as there are budgets
 );
 
 -- Seals and stubs of the audit record. Each text is the signed statement as JSON, as the operator API shows it.
