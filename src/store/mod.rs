@@ -91,22 +91,28 @@ pub trait JobStore: Send + Sync {
     /// What keeps providers from being called.
     async fn gates(&self) -> Result<Vec<GateView>, StoreError>;
 
-    /// Leaves a provider that fails alone: for `first` at first, twice as long each time it goes on failing, and for
-    /// `longest` at most. Answers for how long it is now.
+    /// Leaves a provider that fails alone: for `first` at first, twice as long each time a trial of it fails, and for
+    /// `longest` at most. `trial`: the one that failed; `None`: the caller knew of no open circuit.
+    ///
+    /// One trouble counts once, however many see it: whoever comes after somebody else has opened it, or with a trial
+    /// that is not the latest any more, changes nothing. Answers for how long it is left alone from now on; `None`: it
+    /// was closed meanwhile.
     async fn open_circuit(
         &self,
         provider: &ProviderName,
+        trial: Option<CircuitTrial>,
         note: String,
         wait: CircuitWait,
-    ) -> Result<Duration, StoreError>;
+    ) -> Result<Option<Duration>, StoreError>;
 
-    /// Whether the caller, and nobody else for the length of `lease`, may try a provider that was left alone until now.
-    async fn try_circuit(&self, provider: &ProviderName, lease: Duration) -> Result<bool, StoreError>;
+    /// Lets the caller, and nobody else for the length of `lease`, try a provider that was left alone until now. `None`:
+    /// it is not time, somebody else tries it, or its circuit is closed.
+    async fn try_circuit(&self, provider: &ProviderName, lease: Duration) -> Result<Option<CircuitTrial>, StoreError>;
 
     /// The provider answered: everyone calls it again.
     async fn close_circuit(&self, provider: &ProviderName) -> Result<(), StoreError>;
 
-    /// Providers that are left alone, or tried.
+    /// Providers that are left alone, or tried; until when, by the caller's steady clock.
     async fn circuits(&self) -> Result<Vec<CircuitView>, StoreError>;
 
     /// How much is waiting, for metrics and readiness.
@@ -206,6 +212,10 @@ pub enum StoreError {
     #[error("the quarantine of {0} is full")]
     QuarantineFull(SourceName),
 }
+
+/// Which trial of a provider that failed it is. No two are alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CircuitTrial(pub(crate) uuid::Uuid);
 
 /// For how long a provider that fails is left alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::{LEASE, Shared};
 use crate::domain::{Claim, ProviderName};
-use crate::store::{CircuitView, CircuitWait, StoreError};
+use crate::store::{CircuitTrial, CircuitView, CircuitWait, StoreError};
 
 /// So many attempts in a row, none of which got an answer, open the circuit.
 const FAILURES: u32 = 5;
@@ -50,7 +50,8 @@ pub(super) enum Allowed {
 /// What the store has to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Change {
-    Open,
+    /// With the trial that failed, where the store knows of one.
+    Open(Option<CircuitTrial>),
     Close,
 }
 
@@ -60,8 +61,8 @@ enum Circuit {
     Closed { failures: u32, jobs: Vec<i64> },
     /// `stored`: the store knows of it.
     Open { until: Timestamp, stored: bool },
-    /// By us; `job`: the row of the one that does.
-    HalfOpen { job: Option<i64> },
+    /// By us; `job`: the row of the one that does; `trial`: as which the store knows it.
+    HalfOpen { job: Option<i64>, trial: Option<CircuitTrial> },
 }
 
 impl Circuit {
@@ -82,17 +83,17 @@ impl Circuit {
                     if jobs.len() < JOBS && !jobs.contains(&row) {
                         jobs.push(row);
                     }
-                    (*failures >= FAILURES && jobs.len() >= JOBS).then_some(Change::Open)
+                    (*failures >= FAILURES && jobs.len() >= JOBS).then_some(Change::Open(None))
                 }
                 Sign::None => None,
             },
             // Begun before it opened: what it says is old.
             Self::Open { .. } => None,
-            Self::HalfOpen { job } if *job == Some(row) => {
+            Self::HalfOpen { job, trial } if *job == Some(row) => {
                 *job = None;
                 match sign {
                     Sign::Answered => Some(Change::Close),
-                    Sign::Failed => Some(Change::Open),
+                    Sign::Failed => Some(Change::Open(*trial)),
                     Sign::None => None,
                 }
             }
@@ -112,14 +113,17 @@ impl Circuits {
             None | Some(Circuit::Closed { .. }) => Allowed::All,
             Some(Circuit::Open { until, .. }) if now < *until => Allowed::None,
             Some(Circuit::Open { stored: true, .. }) => Allowed::OneIfFree,
-            Some(Circuit::Open { stored: false, .. } | Circuit::HalfOpen { job: None }) => Allowed::One,
-            Some(Circuit::HalfOpen { job: Some(_) }) => Allowed::None,
+            Some(Circuit::Open { stored: false, .. } | Circuit::HalfOpen { job: None, .. }) => Allowed::One,
+            Some(Circuit::HalfOpen { job: Some(_), .. }) => Allowed::None,
         }
     }
 
     /// This job was claimed while `allowed` said one.
     fn tries(&self, provider: &ProviderName, row: i64) {
-        self.set(provider, Circuit::HalfOpen { job: Some(row) });
+        let mut circuits = self.lock();
+        let circuit = circuits.entry(provider.clone()).or_insert(Circuit::closed());
+        let trial = if let Circuit::HalfOpen { trial, .. } = circuit { *trial } else { None };
+        *circuit = Circuit::HalfOpen { job: Some(row), trial };
     }
 
     fn set(&self, provider: &ProviderName, circuit: Circuit) {
@@ -172,12 +176,12 @@ impl Shared {
 
     async fn may_try(&self, provider: &ProviderName) -> bool {
         match self.store.try_circuit(provider, LEASE).await {
-            Ok(true) => {
-                self.circuits.set(provider, Circuit::HalfOpen { job: None });
+            Ok(Some(trial)) => {
+                self.circuits.set(provider, Circuit::HalfOpen { job: None, trial: Some(trial) });
                 true
             }
             // Somebody else tries it, or it is closed already: the next reading of the store tells.
-            Ok(false) => false,
+            Ok(None) => false,
             Err(error) => {
                 tracing::warn!(provider.name = %provider, error = %error, "the circuit could not be read");
                 false
@@ -196,23 +200,25 @@ impl Shared {
     pub(super) async fn judge_provider(&self, claim: &Claim, sign: Sign, note: &str) {
         let provider = &claim.provider;
         match self.circuits.record(provider, claim.row, sign) {
-            Some(Change::Open) => self.open_circuit(provider, note).await,
+            Some(Change::Open(trial)) => self.open_circuit(provider, trial, note).await,
             Some(Change::Close) => self.close_circuit(provider).await,
             None => {}
         }
     }
 
-    async fn open_circuit(&self, provider: &ProviderName, note: &str) {
+    async fn open_circuit(&self, provider: &ProviderName, trial: Option<CircuitTrial>, note: &str) {
         // No further job is claimed while the store is written to.
         let until = self.clock.steady() + WAIT.first;
         self.circuits.set(provider, Circuit::Open { until, stored: false });
-        match self.store.open_circuit(provider, note.to_owned(), WAIT).await {
-            Ok(wait) => {
+        match self.store.open_circuit(provider, trial, note.to_owned(), WAIT).await {
+            Ok(Some(wait)) => {
                 let until = self.clock.steady() + wait;
                 self.circuits.set(provider, Circuit::Open { until, stored: true });
                 tracing::error!(provider.name = %provider, wait_s = wait.as_secs(), cause = note,
                     "fails again and again: left alone for a while, its jobs wait");
             }
+            // It has answered somebody else.
+            Ok(None) => self.circuits.set(provider, Circuit::closed()),
             Err(error) => tracing::warn!(provider.name = %provider, error = %error, "the circuit could not be stored"),
         }
     }
@@ -261,7 +267,7 @@ mod tests {
     fn failures_of_several_jobs_in_a_row_open_it() {
         let circuits = Circuits::default();
         assert_eq!(fail(&circuits, [1, 2, 3, 1]), None);
-        assert_eq!(fail(&circuits, [2]), Some(Change::Open));
+        assert_eq!(fail(&circuits, [2]), Some(Change::Open(None)));
     }
 
     #[test]
@@ -278,7 +284,7 @@ mod tests {
             assert_eq!(fail(&circuits, [1, 2, 3, 4]), None);
             assert_eq!(circuits.record(&okta(), 9, sign), None);
         }
-        assert_eq!(fail(&circuits, [5]), Some(Change::Open), "what was not asked is no answer");
+        assert_eq!(fail(&circuits, [5]), Some(Change::Open(None)), "what was not asked is no answer");
     }
 
     #[test]
@@ -296,6 +302,17 @@ mod tests {
         assert_eq!(circuits.allowed(&okta(), later), Allowed::One, "it was not asked: the next one tries");
         circuits.tries(&okta(), 8);
         assert_eq!(circuits.record(&okta(), 8, Sign::Answered), Some(Change::Close));
+    }
+
+    #[test]
+    fn a_trial_that_fails_is_told_as_the_one_that_it_is() {
+        let circuits = Circuits::default();
+        let trial = CircuitTrial(uuid::Uuid::now_v7());
+        circuits.set(&okta(), Circuit::HalfOpen { job: None, trial: Some(trial) });
+        circuits.tries(&okta(), 7);
+        assert_eq!(circuits.record(&okta(), 7, Sign::None), None, "it was not asked");
+        circuits.tries(&okta(), 8);
+        assert_eq!(circuits.record(&okta(), 8, Sign::Failed), Some(Change::Open(Some(trial))));
     }
 
     #[test]

@@ -16,7 +16,9 @@ use super::tx::{Locks, Tx};
 use super::{admit, bind, bulk, circuit, claim, operate, outbox, seals, settle, upkeep};
 use crate::audit::{Actor, Seal, Signed, Stub};
 use crate::domain::Claim;
-use crate::store::{Admission, Admitted, Bound, BulkDone, Message, Receipt, Retention, Routes, StoreError};
+use crate::store::{
+    Admission, Admitted, Bound, BulkDone, CircuitTrial, Message, Receipt, Retention, Routes, StoreError,
+};
 
 /// Something that somebody waits for.
 pub(super) struct Asked<T, R> {
@@ -103,8 +105,8 @@ kinds! {
     admissions: Admit(Admit) -> Admitted;
     acts: Act((Act, Actor)) -> ();
     decisions: Decide(Picked) -> BulkDone;
-    openings: OpenCircuit(Opening) -> std::time::Duration;
-    trials: TryCircuit(Trial) -> bool;
+    openings: OpenCircuit(Opening) -> Option<std::time::Duration>;
+    trials: TryCircuit(Trial) -> Option<CircuitTrial>;
     replays: Replay(Replay) -> Receipt;
     prunings: Prune(Retention) -> u64;
     seals: Seal(Signed<Seal>) -> ();

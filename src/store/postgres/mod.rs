@@ -216,13 +216,14 @@ impl JobStore for PostgresStore {
     async fn open_circuit(
         &self,
         provider: &ProviderName,
+        trial: Option<CircuitTrial>,
         note: String,
         wait: CircuitWait,
-    ) -> Result<Duration, StoreError> {
-        self.changes.ask(circuit::Opening { provider: provider.clone(), note, wait }, Change::OpenCircuit).await
+    ) -> Result<Option<Duration>, StoreError> {
+        self.changes.ask(circuit::Opening { provider: provider.clone(), trial, note, wait }, Change::OpenCircuit).await
     }
 
-    async fn try_circuit(&self, provider: &ProviderName, lease: Duration) -> Result<bool, StoreError> {
+    async fn try_circuit(&self, provider: &ProviderName, lease: Duration) -> Result<Option<CircuitTrial>, StoreError> {
         self.changes.ask(circuit::Trial { provider: provider.clone(), lease }, Change::TryCircuit).await
     }
 
@@ -232,7 +233,7 @@ impl JobStore for PostgresStore {
 
     async fn circuits(&self) -> Result<Vec<CircuitView>, StoreError> {
         let db = self.reader().await?;
-        within(circuit::list(&db)).await
+        within(circuit::list(&db, &self.timing)).await
     }
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {

@@ -94,7 +94,8 @@ pub(super) async fn now(db: &ClientWrapper, timing: &Timing) -> Result<i64, Faul
 
 /// What is still open.
 pub(super) async fn status(db: &ClientWrapper, timing: &Timing) -> Result<StatusView, Fault> {
-    Ok(view::status(backlog(db, timing).await?, gates(db).await?, circuit::list(db).await?, outbox::views(db).await?))
+    let circuits = circuit::list(db, timing).await?;
+    Ok(view::status(backlog(db, timing).await?, gates(db).await?, circuits, outbox::views(db).await?))
 }
 
 /// The columns of a job, with its alerts and with what the record tells of its provider's yes.

@@ -307,14 +307,15 @@ impl JobStore for SqliteStore {
     async fn open_circuit(
         &self,
         provider: &ProviderName,
+        trial: Option<CircuitTrial>,
         note: String,
         wait: CircuitWait,
-    ) -> Result<Duration, StoreError> {
+    ) -> Result<Option<Duration>, StoreError> {
         let provider = provider.clone();
-        self.write(move |tx| circuit::open(tx, &provider, &note, wait)).await
+        self.write(move |tx| circuit::open(tx, &provider, trial, &note, wait)).await
     }
 
-    async fn try_circuit(&self, provider: &ProviderName, lease: Duration) -> Result<bool, StoreError> {
+    async fn try_circuit(&self, provider: &ProviderName, lease: Duration) -> Result<Option<CircuitTrial>, StoreError> {
         let provider = provider.clone();
         self.write(move |tx| circuit::try_again(tx, &provider, lease)).await
     }

@@ -99,10 +99,18 @@ async fn one_of_both_tries_a_provider_that_failed() {
     let pair = Pair::new();
     let wait = CircuitWait { first: Duration::from_secs(5), longest: Duration::from_secs(60) };
     let okta = name("okta");
-    for round in 1..=10_u32 {
-        let waited = pair.one.open_circuit(&okta, "503".to_owned(), wait).await.expect("opened");
-        pair.clock.advance(waited);
+    let mut trial = None;
+    for round in 0..10_u32 {
+        // Both have seen it fail.
+        let openings =
+            join_all(pair.both().map(|store| store.open_circuit(&okta, trial, "503".to_owned(), wait))).await;
+        let waits: Vec<_> = openings.into_iter().map(|it| it.expect("an answer").expect("open")).collect();
+        let doubled = wait.longest.min(wait.first * 2_u32.pow(round));
+        assert_eq!(waits, [doubled, doubled], "round {round}");
+        pair.clock.advance(doubled);
         let tries = join_all((0..20).map(|number| pair.both()[number % 2].try_circuit(&okta, LEASE))).await;
-        assert_eq!(tries.into_iter().filter(|may| *may.as_ref().expect("an answer")).count(), 1, "round {round}");
+        let trials: Vec<_> = tries.into_iter().filter_map(|it| it.expect("an answer")).collect();
+        assert_eq!(trials.len(), 1, "round {round}");
+        trial = trials.first().copied();
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use sever::clock::{Clock, SystemClock};
 use sever::domain::{Next, Outcome};
-use sever::store::{ClaimRequest, JobStore, PostgresStore, Store, StoreError};
+use sever::store::{CircuitWait, ClaimRequest, JobStore, PostgresStore, Store, StoreError};
 use sever::telemetry::Metrics;
 
 use crate::support::postgres::{Schema, run};
@@ -82,6 +82,21 @@ async fn clocks_that_are_ten_minutes_apart_change_no_lease_and_no_due_time() {
     let due = behind.backlog().await.expect("a backlog").oldest_due;
     assert!(due.iter().all(|(_, age)| *age < Duration::from_secs(60)), "{due:?}");
     assert_eq!(behind.gates().await.expect("gates"), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clocks_that_are_ten_minutes_apart_change_no_wait_for_a_provider() {
+    let schema = Schema::new();
+    let (late, early) = (Off::by(-5), Off::by(5));
+    let (behind, ahead) = (open(&schema, &late), open(&schema, &early));
+    let wait = CircuitWait { first: Duration::from_secs(40), longest: Duration::from_secs(40) };
+    behind.open_circuit(&name("okta"), None, "503".to_owned(), wait).await.expect("opened");
+    assert_eq!(ahead.try_circuit(&name("okta"), SHORT).await.expect("an answer"), None, "it is not time");
+    for (store, clock) in [(&behind, &late), (&ahead, &early)] {
+        let until = store.circuits().await.expect("circuits")[0].until;
+        let left = until.duration_since(clock.steady());
+        assert!(left <= SignedDuration::from_secs(40) && left > SignedDuration::ZERO, "by its own clock: {left}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

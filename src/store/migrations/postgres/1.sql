@@ -160,7 +160,8 @@ CREATE TABLE circuits (
   note     text     NOT NULL,
   since    bigint   NOT NULL,
   until    bigint   NOT NULL,            -- left alone until then, or the end of the trial's lease
-  wait     bigint   NOT NULL             -- microseconds, of the latest opening
+  wait     bigint   NOT NULL,            -- microseconds, of the latest opening
+  trial    uuid                          -- the latest, while nobody knows how it ended
 );
 
 -- People whom a budget counts now. One has at most one account at each provider. Whoever reads or writes these four

@@ -148,7 +148,8 @@ CREATE TABLE circuits (
   note     TEXT    NOT NULL,
   since    INTEGER NOT NULL,             -- steady
   until    INTEGER NOT NULL,             -- steady; left alone until then, or the end of the trial's lease
-  wait     INTEGER NOT NULL              -- microseconds, of the latest opening
+  wait     INTEGER NOT NULL,             -- microseconds, of the latest opening
+  trial    BLOB                          -- the latest, while nobody knows how it ended
 ) WITHOUT ROWID;
 -- Budgets and four eyes: who was acted on of late, and what people agreed to.
 
