@@ -1,4 +1,5 @@
-//! What goes wrong, and when: each part of the machinery has a fate of its own, all drawn from one seed.
+//! What goes wrong, and when: each part of the machinery, and each replica's ways to it, has a fate of its own, all drawn
+//! from one seed.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 use sever::clock::{Clock, SystemClock};
 use tokio::task::spawn_blocking;
 
+use super::network::{Network, Way};
 use super::scene::{REPLICAS, Scene};
 use crate::process::Server;
 use crate::support::broker::until;
@@ -68,7 +70,35 @@ impl Faults {
     /// Strikes until it is over and everything works again; the replicas that run then.
     pub(super) async fn strike(&self, scene: &Scene) -> Vec<Server> {
         let replicas = join_all((0..REPLICAS).map(|number| replica(self, scene, number)));
-        tokio::join!(replicas, postgres(self, scene), rabbit(self, scene)).0
+        let networks = join_all((0..REPLICAS).map(|number| network(self, scene, number)));
+        tokio::join!(replicas, networks, postgres(self, scene), rabbit(self, scene)).0
+    }
+}
+
+/// One replica loses its way to the database, to the broker, or to both, while the others keep theirs.
+async fn network(faults: &Faults, scene: &Scene, number: usize) {
+    let mut random = faults.random(30 + number as u64);
+    let Network { postgres, rabbit } = &scene.networks[number];
+    while faults.next(&mut random, 2000..9000).await {
+        let ways = match random.u32(0..3) {
+            0 => vec![postgres],
+            1 => vec![rabbit],
+            _ => vec![postgres, rabbit],
+        };
+        let (way, kind, lasts) = network_fault(faults, &mut random);
+        faults.note(kind);
+        ways.iter().for_each(|proxy| proxy.set(way));
+        tokio::time::sleep(lasts).await;
+        ways.iter().for_each(|proxy| proxy.set(Way::Open));
+    }
+}
+
+fn network_fault(faults: &Faults, random: &mut Rng) -> (Way, &'static str, Duration) {
+    let a_while = Duration::from_millis(random.u64(300..4000));
+    match random.u32(0..6) {
+        0..3 => (Way::Cut, "network cut", a_while),
+        3 if faults.left() > LONG_STOP => (Way::Silent, "network silent for longer than leases", LONG_STOP),
+        _ => (Way::Silent, "network silent for a while", a_while),
     }
 }
 
@@ -91,7 +121,7 @@ async fn replica(faults: &Faults, scene: &Scene, number: usize) -> Server {
 
 /// As a supervisor does: again and again, for the database may be away.
 async fn start(scene: &Scene, number: usize) -> Server {
-    let config = scene.config();
+    let config = scene.config_of(number);
     let server = until("a replica starts", async || {
         let config = config.clone();
         spawn_blocking(move || Server::start(&config)).await.expect("no panic").ok()

@@ -79,6 +79,15 @@ pub(super) async fn send(scene: &Scene, faults: &Faults, mut random: Rng) {
     }
 }
 
+/// An alert about somebody new who is known at every provider, by webhook.
+pub(super) async fn everywhere(scene: &Scene, random: &mut Rng) -> Sent {
+    let name = format!("{:x}-calm", random.u64(..));
+    let (letter, sent) = letter(scene, random, Kind::Everywhere, &name);
+    post(scene, &client(), random, &letter).await;
+    scene.sent.lock().await.push(sent.clone());
+    sent
+}
+
 fn letter(scene: &Scene, random: &mut Rng, kind: Kind, name: &str) -> (Letter, Sent) {
     let prefix = if kind == Kind::Protected { "breakglass" } else { "person" };
     let email = format!("{prefix}-{name}@example.com");

@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use tokio::sync::Mutex;
 
 use super::load::Sent;
+use super::network::Network;
 use crate::process::sever;
 use crate::support::broker::{Broker, Node, until};
 use crate::support::postgres_server::OwnServer;
@@ -37,6 +38,8 @@ pub(super) const WELL: [&str; 3] = ["okta", "chat", "busy"];
 pub(super) struct Scene {
     pub(super) postgres: Arc<OwnServer>,
     pub(super) rabbit: Node,
+    /// Each replica's ways to both.
+    pub(super) networks: [Network; REPLICAS],
     sandbox: Sandbox,
     chats: BTreeMap<&'static str, MattermostSandbox>,
     folder: TempDir,
@@ -58,9 +61,12 @@ impl Scene {
         for name in CHATS {
             chats.insert(name, chat(Arc::clone(&clock)).await);
         }
+        let network = || Network::before(postgres.port(), rabbit.port);
+        let networks = [network().await, network().await, network().await];
         let scene = Self {
             postgres: Arc::new(postgres),
             rabbit,
+            networks,
             sandbox,
             chats,
             folder: tempfile::tempdir().expect("a folder"),
@@ -71,7 +77,7 @@ impl Scene {
             sent: Mutex::default(),
         };
         scene.set_tempers();
-        scene.write_config();
+        scene.write_configs();
         scene.rabbit.ready().await;
         Broker::at(&scene.rabbit.url()).await.queues(QUEUE).await;
         scene
@@ -84,7 +90,7 @@ impl Scene {
         self.sandbox.okta().accept_ssws(TOKEN, &admin.id);
         self.sandbox.okta().faults().inject(Injection::once(SLOW).until_cleared());
         self.chat("chat").faults().inject(Injection::once(SLOW).until_cleared());
-        self.chat("busy").limit_rate(10, 5, LimitBy::RemoteAddress);
+        self.limit_busy(10);
         let down = Fault::Error { status: 503, code: String::new() };
         self.chat("gone").faults().inject(Injection::once(down).until_cleared());
         for operation in [Operation::RevokeAllSessions, Operation::RevokeSession] {
@@ -92,9 +98,25 @@ impl Scene {
         }
     }
 
-    fn write_config(&self) {
+    /// The provider that throttles takes so many calls a second, from all replicas together.
+    pub(super) fn limit_busy(&self, per_second: u32) {
+        self.chat("busy").limit_rate(per_second, 5, LimitBy::RemoteAddress);
+    }
+
+    fn write_configs(&self) {
         let init = sever().arg("init").arg(self.folder.path()).output().expect("it runs");
         assert!(init.status.success(), "{}", String::from_utf8_lossy(&init.stderr));
+        let write = |path: PathBuf, postgres: u16, rabbit: u16| {
+            // JSON is YAML.
+            std::fs::write(path, self.settings(postgres, rabbit).to_string()).expect("written");
+        };
+        for (number, network) in self.networks.iter().enumerate() {
+            write(self.config_of(number), network.postgres.port(), network.rabbit.port());
+        }
+        write(self.config(), self.postgres.port(), self.rabbit.port);
+    }
+
+    fn settings(&self, postgres: u16, rabbit: u16) -> Value {
         let verify = json!({"scheme": "standard-webhooks", "secrets": [{"value": SECRET}], "tolerance": "1h"});
         let mut providers: serde_json::Map<String, Value> = serde_json::Map::new();
         let common = json!({"timeout": "5s", "proof": {"after": "300ms", "times": 3},
@@ -107,16 +129,17 @@ impl Scene {
                 json!({"kind": "mattermost", "url": chat.url(), "credentials": {"token": {"value": CHAT_TOKEN}}});
             providers.insert((*name).to_owned(), merged(chat, &common));
         }
+        let broker = format!("amqp://guest:guest@127.0.0.1:{rabbit}");
         let everywhere: Vec<Value> =
             WELL.iter().chain(&["gone", "liar"]).map(|name| json!({"provider": name})).collect();
-        let config = json!({
+        json!({
             "listen": "127.0.0.1:0",
-            "store": self.postgres.url("postgres", "127.0.0.1"),
+            "store": format!("postgres://postgres@127.0.0.1:{postgres}/postgres"),
             "audit": {"signing_key": {"file": self.folder.path().join("secrets/audit-key")}},
             "sources": {
                 "edr": {"issuer": "soc", "verify": verify},
                 "small": {"issuer": "soc", "verify": verify},
-                "queue": {"issuer": "soc", "verify": verify, "amqp": {"urls": [self.rabbit.url()], "queue": QUEUE}},
+                "queue": {"issuer": "soc", "verify": verify, "amqp": {"urls": [broker], "queue": QUEUE}},
             },
             "providers": providers,
             "rules": [
@@ -128,13 +151,17 @@ impl Scene {
                 "protected": [{"email": "breakglass-*@example.com"}],
                 "budgets": [{"source": "small", "users": BUDGET, "per": "24h"}],
             },
-        });
-        // JSON is YAML.
-        std::fs::write(self.config(), config.to_string()).expect("written");
+        })
     }
 
+    /// For commands: the straight ways.
     pub(super) fn config(&self) -> PathBuf {
         self.folder.path().join("sever.yaml")
+    }
+
+    /// For a replica, through its network.
+    pub(super) fn config_of(&self, replica: usize) -> PathBuf {
+        self.folder.path().join(format!("replica-{replica}.yaml"))
     }
 
     pub(super) fn database(&self) -> PostgresUrl {
