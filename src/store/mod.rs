@@ -16,6 +16,7 @@ mod postgres;
 mod reader;
 mod receipts;
 mod sqlite;
+mod stretches;
 mod told;
 mod turns;
 mod view;
@@ -157,9 +158,12 @@ pub trait Operations: AuditStore + Outbox {
     /// past every budget, which count it all the same.
     async fn approve(&self, job: JobId, actor: Actor, consent: Consent) -> Result<(), StoreError>;
 
-    /// Decides about every job that a filter picks, each with its audit row, all or nothing. Where they are not as many
-    /// as expected, nothing is done: [`StoreError::Miscounted`]. A job that the decision alone cannot be made about is
-    /// left, and told.
+    /// Decides about every job that a filter picks, each with its audit row. Where they are not as many as expected,
+    /// nothing is done: [`StoreError::Miscounted`]. A job that the decision alone cannot be made about, or that has moved
+    /// on since they were counted, is left and told.
+    ///
+    /// Hundreds share a transaction. Where this ends in the middle, with an error, a crash or because nobody waits for it
+    /// any more, some are decided about and the others are as they were: the same order with their number goes on.
     async fn decide(&self, order: BulkOrder) -> Result<BulkDone, StoreError>;
 
     /// How many people each of these budgets counts now.

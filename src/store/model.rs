@@ -235,7 +235,7 @@ pub struct BulkOrder {
     pub decision: Decision,
     /// About which; its cursor and limit mean nothing.
     pub filter: JobFilter,
-    /// How many they are. If they are not so many, nothing is done.
+    /// How many they are. If they are not so many, nothing is done. They are counted once, before anything is changed.
     pub expect_count: u64,
     /// Who decides.
     pub actor: Actor,

@@ -2,6 +2,7 @@
 //! the server goes away.
 
 mod budgets;
+mod bulk;
 mod clocks;
 mod outage;
 mod outbox;

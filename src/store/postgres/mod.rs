@@ -296,9 +296,14 @@ impl Operations for PostgresStore {
 
     async fn decide(&self, order: BulkOrder) -> Result<BulkDone, StoreError> {
         let db = self.reader().await?;
-        let rows = within(bulk::pick(&db, &order)).await?;
+        let picked = within(bulk::pick(&db, &order)).await?;
         drop(db);
-        self.changes.ask(bulk::Picked { order, rows }, Change::Decide).await
+        let order = Arc::new(order);
+        let stretch = |rows| {
+            let order = Arc::clone(&order);
+            self.changes.ask(bulk::Picked { order, rows }, Change::Decide)
+        };
+        stretches::decide(&order, &picked, stretch).await
     }
 
     async fn budget_use(&self, budgets: &[Budget]) -> Result<Vec<u64>, StoreError> {

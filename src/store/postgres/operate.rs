@@ -61,7 +61,7 @@ pub(super) async fn act(tx: &mut Tx<'_>, act: &Act, actor: &Actor) -> Result<(),
 
 /// A job that something is to be done about. Its row is locked.
 pub(super) struct Found {
-    row: i64,
+    pub(super) row: i64,
     pub(super) id: JobId,
     state: JobState,
     provider: ProviderName,

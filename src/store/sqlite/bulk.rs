@@ -1,7 +1,7 @@
 //! One decision about many jobs.
 //!
 //! They are looked for beside the writer, so that a long search keeps nobody waiting, and looked at again in the
-//! transaction that changes them: what is changed is what is counted.
+//! transaction that changes them, a stretch at a time.
 
 use rusqlite::{Connection, Row, params};
 
@@ -10,11 +10,9 @@ use super::operate;
 use super::read::{conditions, gates, is_about};
 use super::tx::Tx;
 use crate::domain::{JobId, ProviderName, SourceName, fold};
+use crate::store::stretches::MOVED_ON;
 use crate::store::view::decided_in;
-use crate::store::{BulkDone, BulkOrder, Consent, Decision, GateView, JobFilter, LeftJob, StoreError};
-
-/// Jobs that are told one by one where they were left.
-const MOST_TOLD: usize = 100;
+use crate::store::{BulkDone, BulkOrder, Consent, Decision, GateView, JobFilter, StoreError};
 
 /// The rows of the jobs that the filter picks, oldest first.
 pub(super) fn pick(db: &Connection, order: &BulkOrder) -> Result<Vec<i64>, StoreError> {
@@ -44,37 +42,31 @@ fn source(filter: &JobFilter) -> Option<&str> {
     filter.source.as_ref().map(SourceName::as_str)
 }
 
-/// Decides about those that are still as the filter wants them, if they are as many as expected.
+/// Decides about those of these that are still as the filter wants them.
 pub(super) fn decide(tx: &mut Tx<'_>, order: &BulkOrder, picked: &[i64]) -> Result<BulkDone, StoreError> {
-    let jobs = still_wanted(tx, order, picked)?;
-    if jobs.len() as u64 != order.expect_count {
-        return Err(StoreError::Miscounted(jobs.len() as u64));
-    }
-    let mut done = BulkDone { changed: 0, left_count: 0, left: Vec::new() };
-    for id in jobs {
-        match decide_one(tx, order, id) {
+    let mut done = BulkDone::nothing();
+    for (id, is_wanted) in looked_at(tx, order, picked)? {
+        let decided =
+            if is_wanted { decide_one(tx, order, id) } else { Err(StoreError::Conflict(MOVED_ON.to_owned())) };
+        match decided {
             Ok(()) => done.changed += 1,
-            Err(StoreError::Conflict(reason)) => {
-                done.left_count += 1;
-                if done.left.len() < MOST_TOLD {
-                    done.left.push(LeftJob { id, reason });
-                }
-            }
+            Err(StoreError::Conflict(reason)) => done.leave(id, reason),
             Err(error) => return Err(error),
         }
     }
     Ok(done)
 }
 
-fn still_wanted(tx: &Tx<'_>, order: &BulkOrder, picked: &[i64]) -> Result<Vec<JobId>, StoreError> {
+/// Each with whether it is.
+fn looked_at(tx: &Tx<'_>, order: &BulkOrder, picked: &[i64]) -> Result<Vec<(JobId, bool)>, StoreError> {
     let db = tx.connection();
-    let sql = format!("SELECT id FROM jobs WHERE seq = ?4 AND {}", wanted(order, &gates(db)?));
+    let sql = format!("SELECT id, coalesce({}, FALSE) AS wanted FROM jobs WHERE seq = ?4", wanted(order, &gates(db)?));
     let mut statement = db.prepare(&sql)?;
     let mut jobs = Vec::with_capacity(picked.len());
     for row in picked {
         let found = params![i64::MAX, provider(&order.filter), source(&order.filter), row];
-        let ids = statement.query_map(found, |row: &Row<'_>| job_id(row, "id"))?;
-        jobs.extend(ids.collect::<Result<Vec<_>, _>>()?);
+        let read = |row: &Row<'_>| Ok((job_id(row, "id")?, row.get("wanted")?));
+        jobs.extend(statement.query_map(found, read)?.collect::<Result<Vec<_>, _>>()?);
     }
     Ok(jobs)
 }

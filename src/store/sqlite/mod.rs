@@ -394,7 +394,11 @@ impl Operations for SqliteStore {
         let order = Arc::new(order);
         let picking = Arc::clone(&order);
         let picked = self.read(move |db| bulk::pick(db, &picking)).await?;
-        self.write(move |tx| bulk::decide(tx, &order, &picked)).await
+        let stretch = |rows: Vec<i64>| {
+            let order = Arc::clone(&order);
+            self.write(move |tx| bulk::decide(tx, &order, &rows))
+        };
+        stretches::decide(&order, &picked, stretch).await
     }
 
     async fn budget_use(&self, budgets: &[Budget]) -> Result<Vec<u64>, StoreError> {

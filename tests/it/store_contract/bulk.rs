@@ -136,6 +136,44 @@ async fn thousands_go_at_once(bench: Bench) {
     assert_eq!(bench.claim("okta", 5000).await.len(), 3000);
 }
 
+async fn what_is_left_of_thousands_is_counted_and_the_first_of_it_told(bench: Bench) {
+    let waiting = |number: usize| {
+        let reason = if number.is_multiple_of(2) { HoldReason::Approval } else { HoldReason::Account };
+        waiting(&format!("p{number}@x"), reason)
+    };
+    let receipt = bench.admit(&Mail::new("d").alert("a", (0..1200).map(waiting))).await;
+    let done = decide(&bench, order(Decision::Requeue, in_state(JobState::Held), 1200)).await;
+    assert_eq!((done.changed, done.left_count, done.left.len()), (600, 600, 100));
+    let first: Vec<_> = receipt.alerts[0].jobs.iter().step_by(2).take(100).map(|job| job.id).collect();
+    assert_eq!(done.left.iter().map(|left| left.id).collect::<Vec<_>>(), first);
+    let wrong = bench.ops().decide(order(Decision::Approve, held_for(HoldReason::Approval), 601)).await;
+    assert!(matches!(wrong, Err(StoreError::Miscounted(600))), "{wrong:?}");
+    assert!(bench.audit().await.iter().all(|row| row.event != "approved"), "nobody is decided about before the count");
+}
+
+async fn whoever_moves_on_while_thousands_are_decided_about_is_left(bench: Bench) {
+    bench.admit(&Mail::new("d").alert("a", (0..1200).map(|number| okta(&format!("p{number}@x"))))).await;
+    let all = JobFilter { provider: Some(name("okta")), ..JobFilter::default() };
+    let (claims, done) =
+        tokio::join!(bench.claim("okta", 100), bench.ops().decide(order(Decision::Cancel, all.clone(), 1200)));
+    let changed = match done {
+        Ok(done) => {
+            assert_eq!(done.changed + done.left_count, 1200, "{done:?}");
+            done.changed
+        }
+        // Claimed before they were counted.
+        Err(StoreError::Miscounted(count)) => {
+            assert_eq!(count, 1200 - claims.len() as u64);
+            decide(&bench, order(Decision::Cancel, all, count)).await.changed
+        }
+        Err(error) => panic!("{error}"),
+    };
+    assert_eq!(changed, 1200 - claims.len() as u64);
+    for claim in claims {
+        assert_eq!(bench.state(claim.job).await, JobState::Leased, "a worker holds it");
+    }
+}
+
 fn second() -> Actor {
     Actor::operator("second")
 }
@@ -228,6 +266,8 @@ contract_tests!(
     what_a_worker_holds_is_not_called_off,
     jobs_behind_a_gate_can_be_called_off_and_not_approved,
     thousands_go_at_once,
+    what_is_left_of_thousands_is_counted_and_the_first_of_it_told,
+    whoever_moves_on_while_thousands_are_decided_about_is_left,
     whoever_asked_may_not_approve,
     cancelling_is_no_way_around_four_eyes,
     in_bulk_what_somebody_asked_for_is_left_to_others,
