@@ -81,6 +81,10 @@ pub struct Proof {
     /// Whether that look left out places in which more of them may be.
     #[serde(default)]
     pub partial: bool,
+    /// Whether a call that may have worked, for all that is known of its answer, was made before anybody could look: it may
+    /// have ended what nobody has seen.
+    #[serde(default)]
+    pub blind: bool,
     /// When the first call began, by the provider's clock where it tells. What begins later is not this job's.
     pub called_at: Timestamp,
     /// Calls that the provider said yes to.

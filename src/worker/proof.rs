@@ -54,23 +54,34 @@ pub(super) enum Verdict {
 /// Plans the call. `look` is `None` where nobody could look just now; `now` is the wall clock.
 pub(super) fn before(claim: &Claim, account: &Account, look: Option<&Look>, now: Timestamp) -> Before {
     let known = claim.proof.as_ref().filter(|proof| proof.account.id == account.id);
-    match (known.filter(|proof| claim.call_open || proof.calls > 0), look) {
-        (Some(proof), Some(look)) if look.complete => repeat(claim, proof, look),
-        // What an earlier call left may be where nobody looked. Better to end too much than to leave an attacker in.
-        (Some(proof), _) => Before::Call(claim.request.clone(), Some(proof.clone())),
-        (None, look) => {
-            Before::Call(claim.request.clone(), Some(with_seen_before(first(claim, account, look, now), known)))
+    let known = known.map(|proof| Proof { blind: is_blind(claim, proof), ..proof.clone() });
+    match (known, look) {
+        (Some(proof), look) if claim.call_open || proof.calls > 0 => match look {
+            Some(look) if look.complete => repeat(claim, &proof, look),
+            // What an earlier call left may be where nobody looked. Better to end too much than to leave an attacker in.
+            _ => Before::Call(claim.request.clone(), Some(proof)),
+        },
+        (known, look) => {
+            let proof = with_seen_before(first(claim, account, look, now), known.as_ref());
+            Before::Call(claim.request.clone(), Some(proof))
         }
     }
+}
+
+/// The answer of a call without a look before it was lost, or was a failure, as a gateway's may be after the call has worked.
+fn is_blind(claim: &Claim, known: &Proof) -> bool {
+    let may_have_worked = claim.call_open || (known.calls == 0 && claim.failures > 0);
+    known.blind || (known.earlier.is_none() && may_have_worked)
 }
 
 /// A call that failed may have ended some sessions all the same: what was seen before it has to be gone as well, and counts
 /// as ended.
 fn with_seen_before(mut proof: Proof, known: Option<&Proof>) -> Proof {
-    if let (Some(earlier), Some(seen)) = (&mut proof.earlier, known.and_then(|known| known.earlier.as_ref())) {
+    let Some(known) = known else { return proof };
+    if let (Some(earlier), Some(seen)) = (&mut proof.earlier, &known.earlier) {
         earlier.extend(seen.iter().cloned());
     }
-    proof
+    Proof { blind: known.blind, ..proof }
 }
 
 fn first(claim: &Claim, account: &Account, look: Option<&Look>, now: Timestamp) -> Proof {
@@ -78,7 +89,7 @@ fn first(claim: &Claim, account: &Account, look: Option<&Look>, now: Timestamp) 
     let earlier = look.map(|look| look.sessions.iter().filter(meant).map(Session::reference).collect());
     let called_at = look.and_then(|look| look.at).unwrap_or(now);
     let partial = look.is_some_and(|look| !look.complete);
-    Proof { account: account.clone(), earlier, partial, called_at, calls: 0, looks: 0, said: None }
+    Proof { account: account.clone(), earlier, partial, blind: false, called_at, calls: 0, looks: 0, said: None }
 }
 
 /// An earlier call may have worked, or said that it did: only what it left is ended.
@@ -125,7 +136,7 @@ pub(super) fn after(claim: &Claim, proof: &Proof, look: &Look, policy: ProofPoli
     let (left, again) = sort(proof, scope, look);
     let proof = Proof { looks: proof.looks.saturating_add(1), ..proof.clone() };
     if left.is_empty() {
-        let outcome = outcome(claim, &proof, look, &again);
+        let outcome = outcome(&proof, look, &again);
         return Verdict::Done(outcome, result(&proof, scope, outcome, again));
     }
     if proof.looks < policy.times {
@@ -143,26 +154,27 @@ pub(super) fn unseen(proof: &Proof, scope: &Scope) -> Option<(Outcome, Revocatio
     proof.said.is_some().then(|| (Outcome::Accepted, result(proof, scope, Outcome::Accepted, Vec::new())))
 }
 
-fn outcome(claim: &Claim, proof: &Proof, look: &Look, again: &[Session]) -> Outcome {
+fn outcome(proof: &Proof, look: &Look, again: &[Session]) -> Outcome {
     let ended = proof.said.as_ref().and_then(|said| said.sessions_ended).unwrap_or(0);
     // Without the provider's time, ours tells what is newer, and ours may be behind.
     let newer_by_our_clock = look.at.is_none() && again.iter().any(|session| session.created_at.is_some());
     match &proof.earlier {
         // The provider's own look found nothing either, so nothing was asked for. A call whose answer was lost is none of
         // those that came back: it may have ended what nobody had seen.
-        None if proof.calls > 0
-            && !claim.answer_lost()
-            && proof.said.is_none()
-            && look.complete
-            && again.is_empty() =>
-        {
+        None if proof.calls > 0 && proof.said.is_none() && !proof.blind && look.complete && again.is_empty() => {
             Outcome::NothingToRevoke
         }
         None => Outcome::Accepted,
         Some(_) if newer_by_our_clock => Outcome::Accepted,
         // A session that nobody saw before would pass for a newer one now.
         Some(_) if proof.partial || !look.complete => Outcome::Accepted,
-        Some(earlier) if earlier.is_empty() && ended == 0 && again.is_empty() => Outcome::NothingToRevoke,
+        Some(earlier) if earlier.is_empty() && ended == 0 && again.is_empty() => {
+            if proof.blind {
+                Outcome::Accepted
+            } else {
+                Outcome::NothingToRevoke
+            }
+        }
         Some(_) => Outcome::Verified,
     }
 }

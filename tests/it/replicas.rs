@@ -46,12 +46,11 @@ async fn three_replicas_keep_every_promise_under_faults() {
     let senders = (0..load::SENDERS).map(|number| load::send(&scene, &faults, faults.random(100 + number)));
     let (servers, _) = tokio::join!(faults.strike(&scene), join_all(senders));
     println!("{faults}");
-    println!("{}", isolation::judge(&scene, &mut faults.random(40)).await);
-    let sent = scene.sent.lock().await.clone();
-    println!("{} alerts acknowledged", sent.len());
-
     let (url, clock) = (scene.database(), Arc::new(SystemClock::new()));
     let store = PostgresStore::open(&url, clock, Arc::new(Metrics::new())).await.expect("the store");
+    println!("{}", isolation::judge(&scene, &store, &mut faults.random(40)).await);
+    let sent = scene.sent.lock().await.clone();
+    println!("{} alerts acknowledged", sent.len());
     let found = drain(&scene, &store, &sent).await;
     for server in servers {
         let log = server.log_handle();

@@ -163,6 +163,7 @@ async fn replicas_that_contradict_each_other_for_ever_come_to_an_end() {
         account: account(),
         earlier: Some([crate::domain::SessionRef::Id("a".to_owned())].into()),
         partial: false,
+        blind: false,
         called_at: at(100),
         calls: 1,
         looks: 0,

@@ -185,6 +185,7 @@ fn after_a_call_that_was_refused_everything_alive_now_is_meant() {
         account: account(),
         earlier: Some(BTreeSet::new()),
         partial: false,
+        blind: false,
         called_at: at(1),
         calls: 0,
         looks: 0,
@@ -336,11 +337,33 @@ fn a_call_whose_answer_was_lost_may_have_ended_what_nobody_saw() {
     let Before::Gone(gone) = before(&claim, &account(), Some(&look(&[])), at(120)) else { panic!("not gone") };
     let (outcome, revocation) = done(after(&claim, &gone, &look(&[]), POLICY));
     assert_eq!((outcome, revocation.survives), (Outcome::Accepted, vec![ANSWER_LOST.to_owned()]));
-    // The repeat was blind as well, and found nothing to end: the lost call may have ended it.
-    (claim.call_open, claim.was_repeated) = (false, true);
-    let repeated = called(claim.proof.clone().expect("a proof"), None);
-    let (outcome, revocation) = done(after(&claim, &repeated, &look(&[]), POLICY));
-    assert_eq!((outcome, revocation.survives), (Outcome::Accepted, vec![ANSWER_LOST.to_owned()]));
-    claim.was_repeated = false;
-    assert_eq!(done(after(&claim, &repeated, &look(&[]), POLICY)).0, Outcome::NothingToRevoke);
+}
+
+#[test]
+fn a_repeat_that_finds_nothing_does_not_forget_the_call_whose_answer_was_lost() {
+    let mut claim = claim(Scope::All);
+    let Before::Call(_, Some(lost)) = before(&claim, &account(), None, at(50)) else { panic!("no call") };
+    (claim.call_open, claim.proof) = (true, Some(lost));
+    // Nobody can look before the repeat either, whose own look finds nothing.
+    let Before::Call(_, Some(repeated)) = before(&claim, &account(), None, at(120)) else { panic!("no call") };
+    let (outcome, _) = done(after(&claim, &called(repeated.clone(), None), &look(&[]), POLICY));
+    assert_eq!(outcome, Outcome::Accepted, "the lost call may have ended them");
+    // The repeat was throttled; the next attempt begins with a look.
+    (claim.call_open, claim.proof) = (false, Some(repeated));
+    let Before::Call(_, Some(third)) = before(&claim, &account(), Some(&look(&[])), at(180)) else { panic!("no call") };
+    let (outcome, _) = done(after(&claim, &called(third, None), &look(&[]), POLICY));
+    assert_eq!(outcome, Outcome::Accepted, "it still may");
+}
+
+#[test]
+fn a_call_that_failed_before_anybody_looked_may_have_worked_and_a_throttled_one_has_not() {
+    for (failures, expected) in [(1, Outcome::Accepted), (0, Outcome::NothingToRevoke)] {
+        let mut claim = claim(Scope::All);
+        let Before::Call(_, failed) = before(&claim, &account(), None, at(50)) else { panic!("no call") };
+        (claim.failures, claim.proof) = (failures, failed);
+        let Before::Call(_, Some(proof)) = before(&claim, &account(), Some(&look(&[])), at(120)) else {
+            panic!("no call");
+        };
+        assert_eq!(done(after(&claim, &called(proof, None), &look(&[]), POLICY)).0, expected);
+    }
 }

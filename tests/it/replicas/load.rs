@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fastrand::Rng;
+use futures_util::future::join_all;
 use lapin::types::AMQPValue;
 use serde_json::{Value, json};
 
@@ -79,12 +80,17 @@ pub(super) async fn send(scene: &Scene, faults: &Faults, mut random: Rng) {
     }
 }
 
-/// An alert about somebody new who is known at every provider, by webhook.
-pub(super) async fn everywhere(scene: &Scene, random: &mut Rng) -> Sent {
-    let name = format!("{:x}-calm", random.u64(..));
-    let (letter, sent) = letter(scene, random, Kind::Everywhere, &name);
-    post(scene, &client(), random, &letter).await;
-    scene.sent.lock().await.push(sent.clone());
+/// So many alerts at once, each about somebody new, by webhook.
+pub(super) async fn burst(scene: &Scene, random: &mut Rng, kind: Kind, people: usize) -> Vec<Sent> {
+    let (client, run) = (client(), random.u64(..));
+    let send = async |(number, mut random): (usize, Rng)| {
+        let (letter, sent) = letter(scene, &mut random, kind, &format!("{run:x}-{number}"));
+        post(scene, &client, &mut random, &letter).await;
+        sent
+    };
+    let randoms: Vec<_> = (0..people).map(|number| (number, random.fork())).collect();
+    let sent = join_all(randoms.into_iter().map(send)).await;
+    scene.sent.lock().await.extend(sent.iter().cloned());
     sent
 }
 

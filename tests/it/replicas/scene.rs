@@ -29,6 +29,8 @@ pub(super) const BUDGET: usize = 12;
 const CHAT_TOKEN: &str = "q7tfx9b1sdrg5yk3nuc4wemozh";
 const QUEUE: &str = "alerts";
 const SLOW: Fault = Fault::Latency { duration_ms: 20 };
+/// Not as long as a call may take.
+const HANGING: Fault = Fault::Latency { duration_ms: 4000 };
 
 /// Every provider in the config that is a Mattermost.
 pub(super) const CHATS: [&str; 4] = ["chat", "busy", "gone", "liar"];
@@ -91,6 +93,10 @@ impl Scene {
         self.sandbox.okta().faults().inject(Injection::once(SLOW).until_cleared());
         self.chat("chat").faults().inject(Injection::once(SLOW).until_cleared());
         self.limit_busy(10);
+        self.sicken();
+    }
+
+    fn sicken(&self) {
         let down = Fault::Error { status: 503, code: String::new() };
         self.chat("gone").faults().inject(Injection::once(down).until_cleared());
         for operation in [Operation::RevokeAllSessions, Operation::RevokeSession] {
@@ -98,8 +104,25 @@ impl Scene {
         }
     }
 
+    /// Those that are sick hang besides, and the one that throttles takes a call a second.
+    pub(super) fn worsen(&self) {
+        for name in ["gone", "liar"] {
+            self.chat(name).faults().inject(Injection::once(HANGING).until_cleared());
+        }
+        self.limit_busy(1);
+    }
+
+    /// As before, but that what has piled up at the one that throttles may go.
+    pub(super) fn relieve(&self) {
+        for name in ["gone", "liar"] {
+            self.chat(name).faults().clear();
+        }
+        self.sicken();
+        self.limit_busy(1000);
+    }
+
     /// The provider that throttles takes so many calls a second, from all replicas together.
-    pub(super) fn limit_busy(&self, per_second: u32) {
+    fn limit_busy(&self, per_second: u32) {
         self.chat("busy").limit_rate(per_second, 5, LimitBy::RemoteAddress);
     }
 

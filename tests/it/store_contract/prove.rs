@@ -12,7 +12,7 @@ use crate::support::store::{Bench, LEASE, SECOND, account, contract_tests, okta,
 fn proof(bench: &Bench, ids: &[&str]) -> Proof {
     let earlier: BTreeSet<_> = ids.iter().map(|id| SessionRef::Id((*id).to_owned())).collect();
     let (account, called_at) = (account("00u1"), bench.now());
-    Proof { account, earlier: Some(earlier), partial: false, called_at, calls: 0, looks: 0, said: None }
+    Proof { account, earlier: Some(earlier), partial: false, blind: false, called_at, calls: 0, looks: 0, said: None }
 }
 
 fn yes() -> Revocation {

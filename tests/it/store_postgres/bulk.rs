@@ -7,6 +7,7 @@ use sever::domain::{HoldReason, JobState, NewJob, Origin};
 use sever::store::{BulkDone, BulkOrder, Decision, JobFilter, Operations, PostgresStore, StoreError};
 
 use super::{Pair, admit};
+use crate::support::broker::until;
 use crate::support::postgres::connect;
 use crate::support::store::{Changed, Mail, okta, operator};
 
@@ -64,11 +65,12 @@ async fn whoever_moves_on_before_its_stretch_is_left_and_told() {
     let somebody = connect(&pair.schema.url()).await;
     somebody.batch_execute(HOLD).await.expect("locked");
     let moves_on = async {
-        // Until the last stretch waits for it.
         let sql = "SELECT count(*) FROM jobs WHERE state = 0";
-        while somebody.query_one(sql, &[]).await.expect("a number").get::<_, i64>(0) < IN_TWO_STRETCHES as i64 {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        until("the last stretch waits", async || {
+            let queued: i64 = somebody.query_one(sql, &[]).await.expect("a number").get(0);
+            (queued >= IN_TWO_STRETCHES as i64).then_some(())
+        })
+        .await;
         let sql = "UPDATE jobs SET state = 6 WHERE seq = (SELECT max(seq) FROM jobs); COMMIT";
         somebody.batch_execute(sql).await.expect("cancelled");
     };
@@ -78,4 +80,15 @@ async fn whoever_moves_on_before_its_stretch_is_left_and_told() {
     assert!(done.left[0].reason.contains("moved on"), "{:?}", done.left);
     let job = pair.one.job(done.left[0].id).await.expect("an answer").expect("the job");
     assert_eq!(job.job.state, JobState::Cancelled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes a minute; run it by name where the ways of a decision about many have changed"]
+async fn fifty_thousand_go_on_by_one_decision() {
+    let pair = Pair::new();
+    for mail in 0..50 {
+        let jobs = (mail * 1000..(mail + 1) * 1000).map(waiting);
+        admit(&pair.one, &pair.clock, &Mail::new(&format!("d{mail}")).alert(&format!("a{mail}"), jobs)).await;
+    }
+    assert_eq!(approve(&pair.one, 50_000).await.expect("approved").changed, 50_000);
 }
