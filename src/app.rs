@@ -40,6 +40,7 @@ use crate::provider::{Configured, Providers};
 use crate::sealer::Sealer;
 use crate::store::{self, JobStore, Operations, Routes, Store};
 use crate::telemetry::Metrics;
+use crate::telemetry::trace::Tracer;
 use crate::tls::ServerTls;
 use crate::verify::Verifier;
 use crate::worker::{LEASE, ProofPolicy, RetryPolicy, Station, Worker};
@@ -85,6 +86,8 @@ pub struct App {
     pub queue_health: Arc<QueueHealth>,
     /// Tells others what became of alerts.
     pub notifier: Arc<Notifier>,
+    /// Records traces.
+    pub tracer: Tracer,
     routes: Routes,
     /// Seals the audit record, where there is a key.
     pub sealer: Option<Arc<Sealer>>,
@@ -114,26 +117,29 @@ impl App {
     pub async fn new(loaded: Loaded, clock: Arc<dyn Clock>, lifecycle: Lifecycle) -> anyhow::Result<Self> {
         let summary = Summary::of(&loaded);
         let metrics = Arc::new(Metrics::new());
+        let tracer = Tracer::to(loaded.collector, &clock, &metrics).map_err(anyhow::Error::msg)?;
         let store = store::open(&loaded.store, Arc::clone(&clock), Arc::clone(&metrics)).await?;
         let jobs: Arc<dyn JobStore> = store.clone();
         let operations: Arc<dyn Operations> = store.clone();
         let policy = Arc::new(loaded.policy);
         let planning = Planning::new(Arc::clone(&policy), dry(&loaded.providers));
-        let intake = Arc::new(Intake::new(
+        let intake = Intake::new(
             source_intakes(&loaded.config, loaded.verifiers, loaded.decoders, &planning, &clock),
             planning,
             Arc::clone(&jobs),
             Arc::clone(&clock),
             Arc::clone(&metrics),
-        ));
+        );
+        let intake = Arc::new(intake.traced(tracer.clone()));
         let stations = loaded.providers.iter().map(|(name, provider)| (name.clone(), station(provider))).collect();
-        let worker = Worker::new(
+        let worker = Worker::traced(
             Arc::clone(&jobs),
             stations,
             policy,
             Arc::clone(&clock),
             Arc::clone(&metrics),
             lifecycle.clone(),
+            tracer.clone(),
         );
         let gauges = Arc::new(Gauges::new(
             Arc::clone(&metrics),
@@ -190,6 +196,7 @@ impl App {
             clock,
             listen,
             notifier: Arc::new(notifier),
+            tracer,
             routes: loaded.routes,
             sealer,
             role: Role::All,
@@ -210,6 +217,7 @@ impl App {
     /// Binds the listeners and starts everything.
     pub async fn start(&self) -> anyhow::Result<Addresses> {
         self.begin_telling().await?;
+        self.send_traces();
         if self.role.works() {
             self.running.hold_orphans().await?;
         }
@@ -271,6 +279,14 @@ impl App {
         Ok(self.store.set_routes(self.routes.clone()).await?)
     }
 
+    /// No vital task: nothing but traces depends on it.
+    fn send_traces(&self) {
+        if self.tracer.is_on() {
+            let (tracer, lifecycle) = (self.tracer.clone(), self.lifecycle.clone());
+            self.lifecycle.spawn(async move { tracer.run(lifecycle.draining()).await });
+        }
+    }
+
     fn secured(&self, tls: Option<&Arc<ServerTls>>) -> Option<Secured> {
         Some(Secured { tls: Arc::clone(tls?), metrics: Arc::clone(&self.metrics) })
     }
@@ -312,6 +328,8 @@ impl App {
     /// Waits until everything has stopped, letting go of what does not finish in time.
     pub async fn finish(&self) {
         self.lifecycle.finish(DRAIN, LET_GO).await;
+        // Last, for what ended just now is among it.
+        self.tracer.flush().await;
     }
 
     /// The alert listener's routes. One that only works answers nothing but whether it is ready.

@@ -1,4 +1,6 @@
-//! Logs and metrics: the subscriber, every metric's name, and the digest that stands for a person in logs.
+//! Logs, metrics and traces: the subscriber, every metric's name, and the digest that stands for a person in logs.
+
+pub mod trace;
 
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicI64, AtomicU64};
@@ -158,6 +160,13 @@ pub struct TargetResult {
     pub result: &'static str,
 }
 
+/// What became of spans.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SpanResult {
+    /// `sent`, `refused` by the collector, `failed` to reach it, or `no_room` in the queue.
+    pub result: &'static str,
+}
+
 /// A source.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct SourceOnly {
@@ -217,6 +226,7 @@ pub struct Metrics {
     pub tls_reload_ok: Family<ListenerOnly, Count>,
     /// `sever_tls_not_after_seconds`
     pub tls_not_after: Family<ListenerOnly, Count>,
+    spans: Family<SpanResult, Counter>,
     attempts: Family<ProviderClass, Counter>,
     revoked: Family<ProviderOnly, Histogram>,
     revocation: Family<ProviderOutcome, Histogram>,
@@ -257,6 +267,7 @@ impl Metrics {
             tls_handshakes: Family::default(),
             tls_reload_ok: Family::default(),
             tls_not_after: Family::default(),
+            spans: Family::default(),
             attempts: Family::default(),
             revoked: Family::new_with_constructor(long_buckets),
             revocation: Family::new_with_constructor(long_buckets),
@@ -291,6 +302,7 @@ impl Metrics {
         );
         let ends = "When the certificate ends, since 1970";
         registry.register_with_unit("tls_not_after", ends, Unit::Seconds, self.tls_not_after.clone());
+        registry.register("trace_spans", "Spans of traces by what became of them", self.spans.clone());
         registry.register("attempts", "Attempts by how they ended", self.attempts.clone());
         let seconds = || Unit::Seconds;
         registry.register_with_unit("revoked", "Received to the provider's yes", seconds(), self.revoked.clone());
@@ -309,6 +321,13 @@ impl Metrics {
     pub fn attempt(&self, provider: &ProviderName, class: AttemptClass) {
         let labels = ProviderClass { provider: provider.to_string(), class: class.as_str() };
         self.attempts.get_or_create(&labels).inc();
+    }
+
+    /// Counts spans.
+    pub fn spans(&self, result: &'static str, count: usize) {
+        if count > 0 {
+            self.spans.get_or_create(&SpanResult { result }).inc_by(count as u64);
+        }
     }
 
     /// Counts an attempt to deliver a message.

@@ -17,6 +17,7 @@ use crate::policy::{KnownProviders, Policy, PolicySettings};
 use crate::provider::{ProviderSettings, Providers};
 use crate::settings::{ByteSize, SecretRef};
 use crate::store::{Retention, Routes, StoreUrl};
+use crate::telemetry::trace::Collector;
 use crate::tls::{ClientAuth, ServerTls, TlsSettings};
 use crate::verify::{Verifier, secret_marks};
 use crate::worker::{LEASE, LEASE_MARGIN};
@@ -56,6 +57,8 @@ pub struct Loaded {
     pub routes: Routes,
     /// TLS of the listeners that have it.
     pub doors: Doors,
+    /// Where traces go.
+    pub collector: Option<Collector>,
     /// What works and should be better.
     pub warnings: Problems,
 }
@@ -106,6 +109,7 @@ impl Builder<'_> {
         let audit = self.audit(&config);
         let (targets, routes) = (self.targets(&config), self.routes(&config));
         let doors = self.doors(&config, clock);
+        let collector = self.collector(&config);
         self.relations(&config);
         self.advice(&config);
         let parts = (verifiers, decoders, providers, policy, tokens, store);
@@ -135,6 +139,7 @@ impl Builder<'_> {
             targets,
             routes,
             doors,
+            collector,
             warnings,
         })
     }
@@ -304,6 +309,21 @@ impl Builder<'_> {
             self.error("retention.audit", message);
         }
         config.audit.keys().map_err(|found| found.into_iter().for_each(|(path, it)| self.error(&path, it))).ok()
+    }
+
+    fn collector(&mut self, config: &Config) -> Option<Collector> {
+        let otlp = config.telemetry.otlp.as_ref()?;
+        if cfg!(not(feature = "otel")) {
+            let message = "this build of sever records no traces; build it with `--features otel`, or remove the key";
+            self.error("telemetry.otlp", message);
+        }
+        if let Some(message) = otlp.warning() {
+            self.warn("telemetry.otlp.headers", message);
+        }
+        let told = |found: Vec<(String, String)>| {
+            found.into_iter().for_each(|(key, message)| self.error(&format!("telemetry.otlp.{key}"), message));
+        };
+        otlp.collector().map_err(told).ok()
     }
 
     fn doors(&mut self, config: &Config, clock: &Arc<dyn Clock>) -> Doors {

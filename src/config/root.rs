@@ -15,6 +15,7 @@ use crate::policy::{GuardrailSettings, RuleSettings};
 use crate::provider::ProviderSettings;
 use crate::settings::{Duration, SecretRef};
 use crate::store::StoreUrl;
+use crate::telemetry::trace::TelemetrySettings;
 
 /// `sever.yaml`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -29,6 +30,9 @@ pub struct Config {
     /// `GET /metrics` without a token, on an address of its own. Default: only the operator API has it.
     #[serde(default)]
     pub metrics: Option<MetricsSettings>,
+    /// Traces for OpenTelemetry. Default: none.
+    #[serde(default)]
+    pub telemetry: TelemetrySettings,
     /// Where jobs are kept. Default: `sqlite:///var/lib/sever/sever.db`.
     #[serde(default)]
     pub store: StoreSettings,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Absence, AlertId, JobId, Proof, ProviderName, RevokeRequest, Severity, SourceName, Subject};
+use super::{Absence, AlertId, JobId, Proof, ProviderName, RevokeRequest, Severity, SourceName, Subject, Traces};
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
@@ -233,6 +233,8 @@ pub struct Claim {
     pub received_at: Timestamp,
     /// When that alert says it happened.
     pub occurred_at: Timestamp,
+    /// The traces of all alerts behind it.
+    pub traces: Traces,
 }
 
 impl Claim {

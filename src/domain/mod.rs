@@ -12,6 +12,7 @@ mod outcome;
 mod proof;
 mod scope;
 mod subject;
+mod trace;
 
 pub use account::Account;
 pub use alert::{Alert, Severity};
@@ -25,3 +26,4 @@ pub use outcome::{Absence, Disposition, Next, Outcome, Revocation, Settlement};
 pub use proof::{Device, Look, Proof, Session};
 pub use scope::{RevokeRequest, Scope, ScopeKind, SessionRef, TeamSession};
 pub use subject::{AlertSubject, IdentifierError, Subject, check_identifier, fold};
+pub use trace::{TraceContext, Traces};

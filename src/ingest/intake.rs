@@ -12,9 +12,10 @@ use super::limit::{PeerLimit, SourceLimit};
 use super::planning::{Planning, Sources};
 use super::refusal::{Refusal, RefusalView, Refusals};
 use super::settings::{OnUndecodable, SourceSettings};
+use super::traced;
 use crate::clock::Clock;
 use crate::decode::{BadElement, DecodeError, Decoded, Decoder, Found};
-use crate::domain::{Alert, AlertId, Budget, Delivery, SourceName};
+use crate::domain::{Alert, AlertId, Budget, Delivery, SourceName, TraceContext};
 use crate::live::Live;
 use crate::policy::{Effort, Plan};
 use crate::settings::Rate;
@@ -22,6 +23,7 @@ use crate::store::{
     Admission, Admitted, JobStore, PlannedAlert, QuarantinedElement, Receipt, ReceiptStatus, Skipped, StoredDelivery,
 };
 use crate::telemetry::Metrics;
+use crate::telemetry::trace::{Span, Tracer};
 use crate::tls::{ClientSubject, TlsPeer};
 use crate::verify::{Challenge, Reason, Verified, Verifier, VerifyError, VerifySettings};
 
@@ -40,6 +42,8 @@ pub struct SourceIntake {
     client_subjects: Option<Vec<ClientSubject>>,
     /// Bounds the refusals of a queue that are logged; its publishers have no address to bound them by.
     pub(super) told_refusals: Arc<SourceLimit>,
+    /// The queue that it takes from.
+    pub(super) queue: Option<String>,
     /// Whether it takes requests. A queue's source does not.
     pub takes_webhooks: bool,
     /// The largest body taken, in bytes.
@@ -73,6 +77,7 @@ impl SourceIntake {
             max_age: settings.max_age.map(|age| age.0),
             dry_run: settings.dry_run,
             client_subjects: settings.client_subjects.clone(),
+            queue: settings.amqp.as_ref().map(|amqp| amqp.queue.clone()),
             takes_webhooks: settings.takes_webhooks(),
             max_body: settings.max_body().as_usize(),
             on_undecodable: settings.on_undecodable(),
@@ -184,6 +189,7 @@ pub struct Intake {
     pub(super) store: Arc<dyn JobStore>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) tracer: Tracer,
     refusals: Arc<Refusals>,
     forged: PeerLimit,
     pub(super) heavy: Heavy,
@@ -202,7 +208,13 @@ impl Intake {
         let sources = Live::new(Sources::new(sources, planning));
         let forged = PeerLimit::new(Arc::clone(&clock));
         let (refusals, heavy) = (Arc::default(), Heavy::new());
-        Self { sources, store, clock, metrics, refusals, forged, heavy }
+        Self { sources, store, clock, metrics, tracer: Tracer::default(), refusals, forged, heavy }
+    }
+
+    /// Records traces of what comes in.
+    #[must_use]
+    pub fn traced(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
     }
 
     /// From now on these sources; deliveries that are under way end by the config that they began with.
@@ -289,6 +301,19 @@ impl Intake {
             Err(VerifyError::Stale { reason, .. }) => return Err(self.limited(Refusal::Stale(reason), peer)),
             Err(VerifyError::Forged(reason)) => return Err(self.limited(Refusal::Forged(reason), peer)),
         };
+        let span = self.request_span(source, &verified);
+        let taken = self.take_authentic(source, verified, peer, &span).await;
+        traced::answered(span, source, &taken);
+        taken
+    }
+
+    async fn take_authentic(
+        self: &Arc<Self>,
+        source: &Arc<SourceIntake>,
+        verified: Verified,
+        peer: Option<IpAddr>,
+        span: &Span,
+    ) -> Result<Taken, Refusal> {
         if let Some(limit) = &source.limit {
             self.charge(limit, &verified, peer).await?;
         }
@@ -299,7 +324,8 @@ impl Intake {
         let planned = self.with_body(source, verified.body().len(), move |intake, source| {
             intake.plan(source, &verified, source.decode(&verified))
         });
-        match self.store.admit(planned.await??).await {
+        let admission = Admission { trace: span.context().cloned(), ..planned.await?? };
+        match self.store.admit(admission).await {
             Ok(Admitted::New(receipt) | Admitted::Duplicate(receipt)) => {
                 tell_not_kept(&source.name, &receipt);
                 Ok(Taken::Stored(receipt))
@@ -410,6 +436,7 @@ impl Intake {
             alerts: planned.alerts,
             quarantine: planned.quarantine,
             elements: planned.elements,
+            trace: None,
         }
     }
 
@@ -494,6 +521,8 @@ impl Intake {
             alerts: planned.alerts,
             quarantine: planned.quarantine,
             elements: planned.elements,
+            // Attempts show in the sender's trace; when it came, that was told.
+            trace: TraceContext::from_headers(verified.headers()),
         })
     }
 

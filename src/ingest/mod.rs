@@ -10,6 +10,7 @@ mod planning;
 mod queued;
 mod refusal;
 mod settings;
+mod traced;
 mod unread;
 mod webhook;
 

@@ -70,6 +70,7 @@ impl Intake {
             alerts: vec![planned_alert(&alert, plan)],
             quarantine: None,
             elements: Vec::new(),
+            trace: None,
         };
         (admission, sessionless)
     }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::intake::{Intake, Planned, SourceIntake, result_word, tell_not_kept};
 use super::refusal::Refusal;
+use super::traced;
 use crate::domain::Delivery;
 use crate::store::{Admission, Admitted, StoreError};
+use crate::telemetry::trace::Span;
 use crate::verify::{Reason, Verified, VerifyError};
 
 /// No lease is renewed by the probe, so its length means nothing.
@@ -32,8 +34,8 @@ impl Intake {
         message_id: Option<&str>,
     ) -> Queued {
         let size_bytes = delivery.body.len() as u64;
-        let admission = match self.judge_queued(source, delivery, message_id).await {
-            Ok(admission) => admission,
+        let (admission, span) = match self.judge_queued(source, delivery, message_id).await {
+            Ok(judged) => judged,
             Err(Refusal::Forged(reason)) => {
                 self.refuse_queued(source, &Refusal::Forged(reason), size_bytes);
                 return Queued::Refused;
@@ -42,21 +44,25 @@ impl Intake {
         };
         match self.store.admit(admission).await {
             Ok(Admitted::New(receipt) | Admitted::Duplicate(receipt)) => {
+                traced::stored(span, Ok(&receipt));
                 tell_not_kept(&source.name, &receipt);
                 self.metrics.delivery(&source.name, result_word(&receipt));
                 Queued::Stored
             }
-            Err(error) => Queued::Unstored(unstored(&error)),
+            Err(error) => {
+                traced::stored(span, Err(()));
+                Queued::Unstored(unstored(&error))
+            }
         }
     }
 
-    /// What is to be stored. Refused for good is only what is forged; anything else is our trouble, and passes.
+    /// What is to be stored, and its place in a trace. Refused for good is only what is forged; anything else is our trouble, and passes.
     async fn judge_queued(
         self: &Arc<Self>,
         source: &Arc<SourceIntake>,
         delivery: Delivery,
         message_id: Option<&str>,
-    ) -> Result<Admission, Refusal> {
+    ) -> Result<(Admission, Span), Refusal> {
         source.verifier.prepare(&delivery, self.clock.now()).await;
         let (verified, late) = match self.verify(source, delivery).await? {
             Ok(verified) => (verified, None),
@@ -65,8 +71,11 @@ impl Intake {
             Err(VerifyError::Undecided(reason)) => return Err(Refusal::Undecided(reason)),
         };
         same_id(&verified, message_id).map_err(Refusal::Forged)?;
-        self.with_body(source, verified.body().len(), move |intake, source| intake.plan_queued(source, &verified, late))
-            .await?
+        let size = verified.body().len();
+        let span = self.message_span(source, &verified);
+        let plan = move |intake: &Self, source: &SourceIntake| intake.plan_queued(source, &verified, late);
+        let planned = self.with_body(source, size, plan).await??;
+        Ok((Admission { trace: span.context().cloned(), ..planned }, span))
     }
 
     fn plan_queued(

@@ -127,6 +127,11 @@ impl Refusal {
         Problem::new(status, word, title)
     }
 
+    /// The status of the answer.
+    pub(super) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.problem().status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
     /// The word for metrics.
     #[must_use]
     pub fn result(&self) -> &'static str {

@@ -214,15 +214,22 @@ fn unreadable(error: &(dyn std::error::Error + 'static)) -> Refusal {
 }
 
 fn answer(receipt: Receipt, on_undecodable: OnUndecodable) -> Response {
-    let status = match receipt.status {
+    match status(receipt.status, on_undecodable) {
+        StatusCode::UNPROCESSABLE_ENTITY => unprocessable(&receipt),
+        status => (status, Json(receipt)).into_response(),
+    }
+}
+
+/// The status of a receipt.
+pub(super) fn status(receipt: ReceiptStatus, on_undecodable: OnUndecodable) -> StatusCode {
+    match receipt {
         ReceiptStatus::Accepted | ReceiptStatus::Ignored => StatusCode::ACCEPTED,
         ReceiptStatus::Duplicate => StatusCode::OK,
         ReceiptStatus::Quarantined => match on_undecodable {
             OnUndecodable::Accepted => StatusCode::ACCEPTED,
-            OnUndecodable::Unprocessable => return unprocessable(&receipt),
+            OnUndecodable::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
         },
-    };
-    (status, Json(receipt)).into_response()
+    }
 }
 
 /// The sender is authentic and may know that its alert waits for a person; the operator sees why.

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
-use reqwest::{RequestBuilder, Response};
+use reqwest::{Request, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 
 use super::scrub::Scrub;
 use super::{CallReport, ProviderError};
+use crate::telemetry::trace::{self, Kind, Span};
 
 /// 200 of Okta's users and 1000 of Slack's sessions, the largest pages there are, stay below it.
 const LARGEST_BODY_BYTES: usize = 1 << 20;
@@ -106,8 +107,14 @@ impl Http {
         request: RequestBuilder,
         scrub: &Scrub,
     ) -> Result<Answer, ProviderError> {
-        let mut response =
-            request.send().await.map_err(|error| unavailable(operation, None, self.explain(&error, scrub)))?;
+        let unsent = |error| unavailable(operation, None, self.explain(&error, scrub));
+        let (client, request) = request.build_split();
+        let request = request.map_err(unsent)?;
+        // Who asks is no business of a provider's: the trace does not go with the request.
+        let mut span = span(operation, &request);
+        let response = client.execute(request).await;
+        tell(&mut span, &response);
+        let mut response = response.map_err(unsent)?;
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
         let body = self.read(response).await.map_err(|why| self.unread(operation, status, why, scrub))?;
@@ -151,6 +158,34 @@ impl Http {
             format!("the connection broke: {cause}")
         }
     }
+}
+
+/// Neither path nor query is told: they may name a person.
+fn span(operation: &'static str, request: &Request) -> Span {
+    let mut span = trace::call(Kind::Client, || format!("{} {operation}", request.method()));
+    span.record(|said| {
+        said.text("operation", operation);
+        said.text("http.request.method", request.method().to_string());
+        said.text("server.address", request.url().host_str().unwrap_or_default().to_owned());
+        if let Some(port) = request.url().port_or_known_default() {
+            said.number("server.port", port);
+        }
+    });
+    span
+}
+
+fn tell(span: &mut Span, response: &Result<Response, reqwest::Error>) {
+    span.record(|said| match response {
+        Ok(response) => {
+            let status = response.status();
+            said.number("http.response.status_code", status.as_u16());
+            if status.is_client_error() || status.is_server_error() {
+                said.error(status.as_u16().to_string());
+            }
+        }
+        Err(error) if error.is_timeout() => said.error("timeout"),
+        Err(_) => said.error("connection"),
+    });
 }
 
 /// The innermost cause: the outer ones repeat the URL, which may name a person.

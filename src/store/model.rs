@@ -12,7 +12,7 @@ use super::outbox::OutboxView;
 use crate::audit::Actor;
 use crate::domain::{
     AlertId, Attempt, Budget, CircuitState, DeadReason, HoldReason, JobId, JobState, NewJob, Outcome, ProviderName,
-    Reserve, ScopeKind, Session, SessionRef, Severity, SourceName, Subject, TargetName,
+    Reserve, ScopeKind, Session, SessionRef, Severity, SourceName, Subject, TargetName, TraceContext,
 };
 use crate::settings;
 
@@ -41,6 +41,8 @@ pub struct Admission {
     pub quarantine: Option<String>,
     /// Elements of it that are kept in quarantine while the others act.
     pub elements: Vec<QuarantinedElement>,
+    /// Its place in a trace, which its jobs go on with.
+    pub trace: Option<TraceContext>,
 }
 
 impl Admission {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::circuit::Sign;
 use super::proof::{self, Before, ProofPolicy};
 use super::retry::RetryPolicy;
+use super::traced::asked;
 use crate::domain::{
     Absence, Account, Attempt, AttemptClass, Claim, DeadReason, Disposition, HoldReason, Look, Next, Outcome, Proof,
     Revocation, RevokeRequest, Settlement, Subject,
@@ -146,7 +147,7 @@ impl Context<'_> {
         // Protected names may have been added since the job was planned.
         let named = self.guardrails.judge_subject(&claim.provider, &subject);
         judge(&named, claim.approved)?;
-        let account = match self.provider.resolve(&subject).await {
+        let account = match asked("resolve", self.provider.resolve(&subject)).await {
             Ok(Some(account)) => account,
             Ok(None) => return Err(Box::new(self.absent(claim, Absence::Account, now))),
             Err(error) => self.unread(claim, &subject, &error, now).await?,
@@ -190,7 +191,7 @@ impl Context<'_> {
     /// Looks which sessions have to end, where that is possible, and plans the call; or tells how the attempt ends
     /// without one. A look that fails keeps nobody signed in: the call is made all the same.
     pub(super) async fn plan(&self, claim: &Claim, account: Account, now: Now) -> Result<Call, Box<Ending>> {
-        let seen = match self.provider.sessions(&account).await {
+        let seen = match asked("look", self.provider.sessions(&account)).await {
             Ok(None) => return Ok(Call { account, request: claim.request.clone(), seen: None, proof: None }),
             Ok(Some(look)) => Some(look),
             Err(error) => {
@@ -214,7 +215,8 @@ impl Context<'_> {
     /// Makes the call and says what it amounts to.
     pub(super) async fn revoke(&self, claim: &Claim, call: Call, now: Timestamp) -> Ending {
         let Call { account, request, seen, proof } = call;
-        let end = match (self.provider.revoke(&account, &request, seen.as_ref()).await, proof) {
+        let said = asked("revoke", self.provider.revoke(&account, &request, seen.as_ref())).await;
+        let end = match (said, proof) {
             (Ok(said), Some(proof)) => self.to_prove(proof::called(proof, said), now),
             (Ok(Some(revocation)), None) => {
                 let next = Next::Done(revocation.outcome);
@@ -244,7 +246,7 @@ impl Context<'_> {
 
     /// Looks whether the sessions are gone.
     pub(super) async fn prove(&self, claim: &Claim, known: &Proof, now: Timestamp) -> Ending {
-        let end = match self.provider.sessions(&known.account).await {
+        let end = match asked("look", self.provider.sessions(&known.account)).await {
             Ok(Some(look)) => self.judge_look(claim, proof::after(claim, known, &look, self.proof), now),
             Ok(None) => {
                 let held = Next::Held(HoldReason::Approval);
@@ -326,7 +328,7 @@ impl Context<'_> {
 
     /// Whether an error is about this job or about us shows when the provider is asked something harmless.
     async fn ask_check(&self, claim: &Claim, disposition: Disposition, now: Timestamp) -> Next {
-        match (self.provider.check().await, disposition) {
+        match (asked("check", self.provider.check()).await, disposition) {
             // Something that every job needs may be among what is missing.
             (Ok(report), Disposition::CloseGate(reason)) if !report.missing.is_empty() => Next::CloseGate(reason),
             // It came and went, or it is about this job alone: the others must not wait for it.

@@ -11,6 +11,7 @@ mod lease;
 mod probe;
 mod proof;
 mod retry;
+mod traced;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -30,6 +31,7 @@ use crate::live::Live;
 use crate::policy::Policy;
 use crate::provider::Provider;
 use crate::store::{Bound, ClaimRequest, JobStore, StoreError};
+use crate::telemetry::trace::Tracer;
 use crate::telemetry::{Metrics, SubjectDigest};
 use attempt::{Call, Context, Ending, Now};
 use circuit::{Circuits, Sign};
@@ -80,6 +82,7 @@ struct Shared {
     bays: Live<Bays>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    tracer: Tracer,
     lifecycle: Lifecycle,
     digest: SubjectDigest,
     leases: Leases,
@@ -99,11 +102,26 @@ impl Worker {
         metrics: Arc<Metrics>,
         lifecycle: Lifecycle,
     ) -> Self {
+        Self::traced(store, stations, policy, clock, metrics, lifecycle, Tracer::default())
+    }
+
+    /// The same, and records a trace of each attempt.
+    #[must_use]
+    pub fn traced(
+        store: Arc<dyn JobStore>,
+        stations: BTreeMap<ProviderName, Station>,
+        policy: Arc<Policy>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        lifecycle: Lifecycle,
+        tracer: Tracer,
+    ) -> Self {
         Self(Arc::new(Shared {
             store,
             bays: Live::new(bays(stations, &policy, &Bays::new())),
             clock,
             metrics,
+            tracer,
             lifecycle,
             digest: SubjectDigest::new(),
             leases: Leases::default(),
@@ -291,8 +309,9 @@ impl Shared {
         let Seat { turns, start, job } = seat;
         let turn = turns.acquire().await;
         let (started_at, started) = (self.clock.now(), self.clock.steady());
+        let span = traced::attempt(&self.tracer, &claim, started_at);
         // A bug that strikes one job must not make it wait out its lease again and again, for ever.
-        let end = AssertUnwindSafe(self.attempt(&bay, &claim, &lease)).catch_unwind().await;
+        let end = span.scope(AssertUnwindSafe(self.attempt(&bay, &claim, &lease)).catch_unwind()).await;
         let end = end.unwrap_or_else(|_| Some(panicked(&bay.station, &claim, self.clock.steady())));
         // After a failure nothing new begins before it is written down: it may close the gate.
         let turn = Some((start, turn)).filter(|_| !end.as_ref().is_some_and(Ending::went_well));
@@ -300,10 +319,12 @@ impl Shared {
             bay.seats.rest(self.clock.steady());
         }
         let (sign, note) = end.as_ref().map_or((Sign::Answered, String::new()), Ending::sign);
-        if let Some(end) = end {
+        let took = Duration::try_from(self.clock.steady() - started).unwrap_or_default();
+        let settlement = end.map(|end| end.at(&claim, started_at, took));
+        traced::ended(span, settlement.as_ref());
+        if let Some(settlement) = settlement {
             self.freed.notify_one();
-            let took = Duration::try_from(self.clock.steady() - started).unwrap_or_default();
-            self.settle(&claim, end.at(&claim, started_at, took)).await;
+            self.settle(&claim, settlement).await;
         }
         self.judge_provider(&claim, sign, &note).await;
         drop((lease, turn, job));

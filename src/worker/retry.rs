@@ -73,7 +73,7 @@ impl RetryPolicy {
 mod tests {
     use super::*;
     use crate::domain::{AlertId, JobId};
-    use crate::domain::{HoldReason, ProviderName, RevokeRequest, Scope, Severity, SourceName, Subject};
+    use crate::domain::{HoldReason, ProviderName, RevokeRequest, Scope, Severity, SourceName, Subject, Traces};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -116,6 +116,7 @@ mod tests {
             source: "edr".parse::<SourceName>().expect("a name"),
             received_at: NOW,
             occurred_at: NOW,
+            traces: Traces::default(),
         }
     }
 

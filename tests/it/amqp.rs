@@ -10,3 +10,4 @@ mod scene;
 mod settings;
 mod storage;
 mod tls;
+mod traces;

@@ -20,7 +20,7 @@ const STAGES: &[(&str, &[&str])] = &[
             "store", "tls", "verify", "worker",
         ],
     ),
-    ("telemetry", &["domain"]),
+    ("telemetry", &["clock", "domain", "settings"]),
     ("listener", &["lifecycle", "tls"]),
     ("live", &[]),
     ("clock", &[]),

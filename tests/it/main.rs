@@ -47,6 +47,7 @@ mod support;
 mod testapp;
 mod the_things_stack_wire;
 mod tls;
+mod traces;
 mod verify;
 mod verify_altered;
 mod verify_interop;

@@ -16,4 +16,5 @@ mod reload;
 mod replay;
 mod seals;
 mod settle;
+mod traces;
 mod walk;

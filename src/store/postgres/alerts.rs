@@ -13,7 +13,7 @@ use super::codec::{alert_id, clean, get, job_id, json, severity, state, to_json,
 use super::fault::Fault;
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
-use crate::domain::{AlertId, JobId, JobState, NewJob, Origin, ProviderName, RevokeRequest};
+use crate::domain::{AlertId, JobId, JobState, NewJob, Origin, ProviderName, RevokeRequest, TraceContext, Traces};
 use crate::store::keys::{alert_guard, job_key, person_key};
 use crate::store::news::News;
 use crate::store::{Admission, AlertReceipt, JobReceipt, PlannedAlert};
@@ -46,6 +46,7 @@ struct Queued {
     request: RevokeRequest,
     rules: Vec<String>,
     severity: u8,
+    traces: Traces,
     /// Something was taken in.
     changed: bool,
 }
@@ -198,7 +199,7 @@ async fn queued(tx: &Tx<'_>, jobs: &[&NewJob]) -> Result<HashMap<Person, Queued>
     let dry: Vec<bool> = people.iter().map(|(.., dry)| *dry).collect();
     let sql = "SELECT p.place, found.* FROM unnest($1::bytea[], $2::text[], $3::boolean[]) WITH ORDINALITY
            AS p (key, provider, dry_run, place)
-         CROSS JOIN LATERAL (SELECT jobs.seq, jobs.id, jobs.request, jobs.rules, jobs.severity
+         CROSS JOIN LATERAL (SELECT jobs.seq, jobs.id, jobs.request, jobs.rules, jobs.severity, jobs.traces
            FROM (SELECT seq FROM jobs WHERE subject_key = p.key ORDER BY seq DESC LIMIT 50) AS latest
            JOIN jobs ON jobs.seq = latest.seq WHERE jobs.state = 0 AND jobs.provider = p.provider
            AND jobs.dry_run = p.dry_run AND jobs.chosen_id IS NULL AND NOT jobs.approved
@@ -213,6 +214,7 @@ async fn queued(tx: &Tx<'_>, jobs: &[&NewJob]) -> Result<HashMap<Person, Queued>
             request: json(&row, "request")?,
             rules: json(&row, "rules")?,
             severity: severity(&row, "severity")?.rank(),
+            traces: Traces::from_text(get(&row, "traces")?),
             changed: false,
         };
         queued.insert(person.clone(), job);
@@ -270,7 +272,7 @@ async fn job_of<'a>(
         return Ok(Some(plan.link(alert, key, row, receipt)));
     }
     if let Some(queued) = plan.queued.get_mut(&person(job)).filter(|_| job.origin == Origin::Due) {
-        let (row, receipt) = queued.absorb(job);
+        let (row, receipt) = queued.absorb(job, item.admission.trace.as_ref());
         let detail = "{}".to_owned();
         tx.record(AuditEvent::Absorbed, Some(receipt.id), Some(id), &Actor::system(), detail).await?;
         tx.wake();
@@ -318,8 +320,8 @@ impl<'a> Plan<'a> {
         let queued_as = (state == JobState::Queued).then(|| person(job));
         if let Some(person) = queued_as.clone() {
             let (request, rules) = (job.request.clone(), job.rules.clone());
-            let severity = job.severity.rank();
-            self.queued.insert(person, Queued { row, id: job.id, request, rules, severity, changed: false });
+            let (severity, traces) = (job.severity.rank(), Traces::from(item.admission.trace.as_ref()));
+            self.queued.insert(person, Queued { row, id: job.id, request, rules, severity, traces, changed: false });
         }
         self.new.push(New { row, job, alert, admission: item.admission, planned, queued_as });
         (row, JobReceipt { id: job.id, provider: job.provider.clone(), subject: job.subject.clone(), state })
@@ -336,7 +338,8 @@ fn begins(job: &NewJob) -> JobState {
 
 impl Queued {
     /// Takes the higher severity, and does what both ask. The rest is in `update`.
-    fn absorb(&mut self, job: &NewJob) -> (i64, JobReceipt) {
+    fn absorb(&mut self, job: &NewJob, trace: Option<&TraceContext>) -> (i64, JobReceipt) {
+        trace.into_iter().for_each(|trace| self.traces.add(trace));
         self.rules.extend(job.rules.iter().filter(|rule| !self.rules.contains(rule)).cloned().collect::<Vec<_>>());
         self.severity = self.severity.max(job.severity.rank());
         self.request = self.request.clone().union(job.request.clone());
@@ -380,12 +383,14 @@ async fn update(tx: &Tx<'_>, plan: &Plan<'_>) -> Result<(), Fault> {
     let severities: Vec<i16> = changed.iter().map(|job| i16::from(job.severity)).collect();
     let requests: Vec<String> = changed.iter().map(|job| to_json(&job.request)).collect::<Result<_, _>>()?;
     let rules: Vec<String> = changed.iter().map(|job| to_json(&job.rules)).collect::<Result<_, _>>()?;
+    let traces: Vec<Option<String>> = changed.iter().map(|job| job.traces.to_text()).collect();
     let sql =
         "UPDATE jobs SET severity = c.severity, lane = c.severity, proof = NULL, wake_at = least(jobs.wake_at, $5),
-         request = c.request, rules = c.rules, absence = NULL, created_at = $5, held_total = 0
-         FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[]) AS c (seq, severity, request, rules)
+         request = c.request, rules = c.rules, absence = NULL, created_at = $5, held_total = 0, traces = c.traces
+         FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[], $6::text[])
+           AS c (seq, severity, request, rules, traces)
          WHERE jobs.seq = c.seq";
-    tx.execute(sql, &[&rows, &severities, &requests, &rules, &tx.steady]).await?;
+    tx.execute(sql, &[&rows, &severities, &requests, &rules, &tx.steady, &traces]).await?;
     Ok(())
 }
 
@@ -400,6 +405,10 @@ async fn insert(tx: &Tx<'_>, plan: &Plan<'_>) -> Result<(), Fault> {
     let severity = |new: &New<'_>| i16::from(now(new).map_or(new.job.severity.rank(), |job| job.severity));
     let request = |new: &New<'_>| to_json(now(new).map_or(&new.job.request, |job| &job.request));
     let rules = |new: &New<'_>| to_json(now(new).map_or(&new.job.rules, |job| &job.rules));
+    let traces = |new: &New<'_>| match now(new) {
+        Some(job) => job.traces.to_text(),
+        None => Traces::from(new.admission.trace.as_ref()).to_text(),
+    };
     let hold_reason = |new: &New<'_>| match &new.job.origin {
         Origin::Held(reason, _) => Some(reason.as_str()),
         Origin::Due | Origin::Dead(..) => None,
@@ -409,15 +418,15 @@ async fn insert(tx: &Tx<'_>, plan: &Plan<'_>) -> Result<(), Fault> {
         Origin::Due | Origin::Held(..) => None,
     };
     let sql = "INSERT INTO jobs (created_at, seq, id, provider, state, severity, lane, wake_at, dry_run, subject, subject_key,
-           request, rules, hold_reason, dead_reason, note, held_since, finished_at, received_at, occurred_at, alert_id, source)
+           request, rules, hold_reason, dead_reason, note, held_since, finished_at, received_at, occurred_at, alert_id, source, traces)
          SELECT $1::bigint, n.seq, n.id, n.provider, n.state, n.severity, n.severity, CASE WHEN n.state = 0 THEN $1::bigint END, n.dry_run,
            n.subject, n.subject_key, n.request, n.rules, n.hold_reason, n.dead_reason, n.note,
            CASE WHEN n.state = 3 THEN $1::bigint END, CASE WHEN n.state = 5 THEN $2::bigint END, n.received_at, n.occurred_at,
-           n.alert_id, n.source
+           n.alert_id, n.source, n.traces
          FROM unnest($3::bigint[], $4::uuid[], $5::text[], $6::smallint[], $7::smallint[], $8::boolean[], $9::text[],
            $10::bytea[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bigint[], $17::bigint[],
-           $18::uuid[], $19::text[]) AS n (seq, id, provider, state, severity, dry_run, subject, subject_key, request, rules,
-           hold_reason, dead_reason, note, received_at, occurred_at, alert_id, source)";
+           $18::uuid[], $19::text[], $20::text[]) AS n (seq, id, provider, state, severity, dry_run, subject, subject_key, request, rules,
+           hold_reason, dead_reason, note, received_at, occurred_at, alert_id, source, traces)";
     tx.execute(
         sql,
         &[
@@ -440,6 +449,7 @@ async fn insert(tx: &Tx<'_>, plan: &Plan<'_>) -> Result<(), Fault> {
             &each(plan, |new| new.planned.occurred_at.as_microsecond()),
             &each(plan, |new| new.alert.0),
             &each(plan, |new| new.admission.source.as_str()),
+            &each(plan, traces),
         ],
     )
     .await?;

@@ -13,7 +13,7 @@ use super::codec::{clean, fence, get, job_id, json, micros, state, to_json, word
 use super::fault::Fault;
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
-use crate::domain::{Account, Budget, Claim, HoldReason, JobId, JobState, Proof, ProviderName, RevokeRequest};
+use crate::domain::{Account, Budget, Claim, HoldReason, JobId, JobState, Proof, ProviderName, RevokeRequest, Traces};
 use crate::store::merging::{BUSY_RETRY, covers};
 use crate::store::{Bound, StoreError};
 
@@ -270,14 +270,26 @@ async fn shares_alert(tx: &Tx<'_>, one: i64, other: i64) -> Result<bool, Fault> 
 /// the time that the younger of the two has left. Sessions that began since an earlier call of its are to end as well.
 async fn widen(tx: &mut Tx<'_>, row: i64, ours: &Ours, other: &Candidate) -> Result<(), Fault> {
     let request = other.request.clone().union(ours.request.clone());
+    let traces = traces_of_both(tx, other.row, row).await?;
     let sql = "UPDATE jobs SET request = $2, wake_at = least(jobs.wake_at, $3), severity = greatest(jobs.severity, o.severity),
          lane = greatest(jobs.severity, o.severity), proof = NULL, absence = NULL,
          created_at = greatest(jobs.created_at, o.created_at),
          held_total = CASE WHEN o.created_at > jobs.created_at THEN o.held_total ELSE jobs.held_total END,
-         insisted = jobs.insisted OR o.insisted FROM jobs AS o WHERE o.seq = $4 AND jobs.seq = $1";
-    tx.execute(sql, &[&other.row, &to_json(&request)?, &tx.steady, &row]).await?;
+         insisted = jobs.insisted OR o.insisted, traces = $5 FROM jobs AS o WHERE o.seq = $4 AND jobs.seq = $1";
+    tx.execute(sql, &[&other.row, &to_json(&request)?, &tx.steady, &row, &traces]).await?;
     let detail = json!({"job": ours.id}).to_string();
     tx.record(AuditEvent::Absorbed, Some(other.id), None, &Actor::system(), detail).await
+}
+
+/// The traces of one job, and then those of another.
+async fn traces_of_both(tx: &Tx<'_>, one: i64, other: i64) -> Result<Option<String>, Fault> {
+    let mut both = Traces::default();
+    for job in [one, other] {
+        let found = tx.one("SELECT traces FROM jobs WHERE seq = $1", &[&job]).await?;
+        let text = found.as_ref().map(|row| get::<Option<&str>>(row, "traces")).transpose()?.flatten();
+        both.extend(&Traces::from_text(text));
+    }
+    Ok(both.to_text())
 }
 
 async fn merge(tx: &mut Tx<'_>, intent: &Intent, ours: &Ours, other: &Candidate) -> Result<Bound, Fault> {

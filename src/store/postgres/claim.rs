@@ -13,7 +13,7 @@ use super::codec::{
 use super::fault::Fault;
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
-use crate::domain::{Claim, JobState};
+use crate::domain::{Claim, JobState, Traces};
 use crate::store::closures::Closures;
 use crate::store::turns::{LEASED, patience_of};
 use crate::store::{ClaimRequest, told};
@@ -74,7 +74,7 @@ async fn next_in_turn(tx: &Tx<'_>, request: &Request) -> Result<Vec<Row>, Fault>
          jobs.failures, jobs.absence, jobs.created_at, jobs.held_total, jobs.chosen_id, jobs.approved, jobs.unread_ok,
          jobs.alike_ok, jobs.counted, jobs.past_budget, jobs.call_open > 0 AS call_open, jobs.repeated > 0 AS was_repeated,
          jobs.proof, jobs.proving, jobs.alert_id, jobs.source, jobs.received_at,
-         jobs.occurred_at, jobs.record
+         jobs.occurred_at, jobs.record, jobs.traces
          FROM due JOIN jobs ON jobs.seq = due.seq AND jobs.lane + 0 = due.lane AND coalesce(jobs.wake_at, $2 + 1) <= $2
          ORDER BY (due.lane <> 6), jobs.wake_at + due.patience, jobs.seq LIMIT $6 FOR UPDATE OF jobs SKIP LOCKED";
     let provider = request.wanted.provider.as_str();
@@ -114,6 +114,7 @@ fn read(tx: &Tx<'_>, row: &Row, request: &Request) -> Result<Found, Fault> {
         source: word(row, "source")?,
         received_at: time_at(row, "received_at")?,
         occurred_at: time_at(row, "occurred_at")?,
+        traces: Traces::from_text(get(row, "traces")?),
     };
     Ok(Found { from: state(row, "state")?, record: get(row, "record")?, created_at, claim })
 }

@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde_json::json;
 
 use super::budget::{self, Count, Place, Room};
-use super::codec::{job_id, json, micros, state, to_json, word};
+use super::codec::{job_id, json, micros, state, to_json, traces, word};
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
 use crate::domain::{Account, Budget, Claim, HoldReason, JobId, JobState, Proof, ProviderName, RevokeRequest};
@@ -223,18 +223,30 @@ fn shares_alert(tx: &Tx<'_>, one: i64, other: i64) -> Result<bool, StoreError> {
 /// the time that the younger of the two has left. Sessions that began since an earlier call of its are to end as well.
 fn widen(tx: &mut Tx<'_>, row: i64, ours: &Ours, other: &Candidate) -> Result<(), StoreError> {
     let request = other.request.clone().union(ours.request.clone());
+    let traces = traces_of_both(tx, other.row, row)?;
     tx.sql(
         "UPDATE jobs SET request = ?2, wake_at = min(jobs.wake_at, ?3), severity = max(jobs.severity, o.severity),
          lane = max(jobs.severity, o.severity), proof = NULL, absence = NULL,
          created_at = max(jobs.created_at, o.created_at),
          held_total = CASE WHEN o.created_at > jobs.created_at THEN o.held_total ELSE jobs.held_total END,
-         insisted = max(jobs.insisted, o.insisted)
+         insisted = max(jobs.insisted, o.insisted), traces = ?5
          FROM (SELECT * FROM jobs WHERE seq = ?4) AS o WHERE jobs.seq = ?1",
     )?
-    .execute(params![other.row, to_json(&request)?, tx.steady, row])?;
+    .execute(params![other.row, to_json(&request)?, tx.steady, row, traces])?;
     let detail = json!({"job": ours.id}).to_string();
     tx.record(AuditEvent::Absorbed, Some(other.id), None, &Actor::system(), &detail)?;
     Ok(())
+}
+
+/// The traces of one job, and then those of another.
+fn traces_of_both(tx: &Tx<'_>, one: i64, other: i64) -> Result<Option<String>, StoreError> {
+    let of = |job: i64| {
+        let sql = "SELECT traces FROM jobs WHERE seq = ?1";
+        tx.sql(sql)?.query_row([job], |row| traces(row, 0)).map_err(StoreError::from)
+    };
+    let mut both = of(one)?;
+    both.extend(&of(other)?);
+    Ok(both.to_text())
 }
 
 fn merge(tx: &mut Tx<'_>, row: i64, ours: &Ours, other: &Candidate, account: &str) -> Result<Bound, StoreError> {

@@ -8,7 +8,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::closures;
 use super::codec::{
-    Places, alert_id, job_id, json, micros, optional_json, optional_word, severity, state, time, time_at, word,
+    Places, alert_id, job_id, json, micros, optional_json, optional_word, severity, state, time, time_at, traces, word,
 };
 use super::record;
 use super::tx::Tx;
@@ -90,7 +90,8 @@ fn read(tx: &Tx<'_>, row: i64, request: &ClaimRequest) -> Result<(JobState, Clai
     let until = tx.steady.saturating_add(micros(request.lease));
     let sql =
         "SELECT state, id, subject, request, severity, dry_run, attempts, failures, absence, created_at, held_total,
-               chosen_id, approved, unread_ok, alike_ok, counted, past_budget, call_open, repeated > 0, proof, proving, alert_id, source, received_at, occurred_at
+               chosen_id, approved, unread_ok, alike_ok, counted, past_budget, call_open, repeated > 0, proof, proving, alert_id, source, received_at, occurred_at,
+               traces
                FROM jobs WHERE seq = ?1";
     let read = |columns: &Row<'_>| {
         let mut at = Places::default();
@@ -123,6 +124,7 @@ fn read(tx: &Tx<'_>, row: i64, request: &ClaimRequest) -> Result<(JobState, Clai
             source: word(columns, at.next())?,
             received_at: time_at(columns, at.next())?,
             occurred_at: time_at(columns, at.next())?,
+            traces: traces(columns, at.next())?,
         };
         Ok((from, claim))
     };

@@ -6,7 +6,7 @@ use rusqlite::types::Type;
 use serde::de::DeserializeOwned;
 use serde::de::value::StrDeserializer;
 
-use crate::domain::{AlertId, JobId, JobState, Severity};
+use crate::domain::{AlertId, JobId, JobState, Severity, Traces};
 pub(super) use crate::store::keys::{alert_guard, job_key, micros, person_key, to_json};
 
 /// A column by its name, or by its place, which SQLite need not look for.
@@ -53,6 +53,10 @@ pub(super) fn optional_json<T: DeserializeOwned>(row: &Row<'_>, column: impl Col
         Some(_) => json(row, column).map(Some),
         None => Ok(None),
     }
+}
+
+pub(super) fn traces(row: &Row<'_>, column: impl Column) -> rusqlite::Result<Traces> {
+    Ok(Traces::from_text(row.get_ref(column)?.as_str_or_null()?))
 }
 
 pub(super) fn state(row: &Row<'_>, column: impl Column) -> rusqlite::Result<JobState> {

@@ -3,11 +3,11 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, params};
 
-use super::codec::{job_id, job_key, json, person_key, severity, state, to_json, word};
+use super::codec::{job_id, job_key, json, person_key, severity, state, to_json, traces, word};
 use super::outbox::News;
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
-use crate::domain::{AlertId, JobId, JobState, NewJob, Origin, RevokeRequest};
+use crate::domain::{AlertId, JobId, JobState, NewJob, Origin, RevokeRequest, TraceContext, Traces};
 use crate::store::{Admission, JobReceipt, PlannedAlert, StoreError};
 
 /// The job of this alert: the one it has already, a queued one that takes it in, or a new one. `None`: it had one that
@@ -34,7 +34,7 @@ pub(super) fn store_job(
     }
     let absorbing = if job.origin == Origin::Due { queued_for(tx, job)? } else { None };
     let (row, receipt) = match absorbing {
-        Some(queued) => absorb(tx, queued, alert.1, job)?,
+        Some(queued) => absorb(tx, queued, alert.1, admission.trace.as_ref(), job)?,
         None => insert_job(tx, alert.1, admission, planned, job, &request)?,
     };
     link(tx, alert.0, key, row)?;
@@ -92,6 +92,7 @@ struct Queued {
     request: RevokeRequest,
     rules: Vec<String>,
     severity: u8,
+    traces: Traces,
 }
 
 /// Looks at a person's latest jobs, so that somebody with thousands of them costs no more. One that is missed is merged
@@ -99,7 +100,7 @@ struct Queued {
 fn queued_for(tx: &Tx<'_>, job: &NewJob) -> Result<Option<Queued>, StoreError> {
     let found = tx
         .sql(
-            "SELECT jobs.seq, id, request, rules, severity
+            "SELECT jobs.seq, id, request, rules, severity, traces
              FROM (SELECT seq FROM jobs WHERE subject_key = ?1 ORDER BY seq DESC LIMIT 50) AS latest
              JOIN jobs ON jobs.seq = latest.seq WHERE state = 0 AND provider = ?2 AND dry_run = ?3 AND chosen_id IS NULL AND approved = 0 LIMIT 1",
         )?
@@ -110,6 +111,7 @@ fn queued_for(tx: &Tx<'_>, job: &NewJob) -> Result<Option<Queued>, StoreError> {
                 request: json(row, "request")?,
                 rules: json(row, "rules")?,
                 severity: severity(row, "severity")?.rank(),
+                traces: traces(row, "traces")?,
             })
         })
         .optional()?;
@@ -119,12 +121,19 @@ fn queued_for(tx: &Tx<'_>, job: &NewJob) -> Result<Option<Queued>, StoreError> {
 /// The queued job takes the higher severity and the earlier due time, and does what both ask. It starts its looks anew,
 /// for a second look that comes too soon after the first proves no absence; what was seen before an earlier call is
 /// forgotten, for sessions that began since are to end as well; and the new alert gets its full time.
-fn absorb(tx: &mut Tx<'_>, queued: Queued, alert: AlertId, job: &NewJob) -> Result<(i64, JobReceipt), StoreError> {
-    let mut rules = queued.rules;
+fn absorb(
+    tx: &mut Tx<'_>,
+    queued: Queued,
+    alert: AlertId,
+    trace: Option<&TraceContext>,
+    job: &NewJob,
+) -> Result<(i64, JobReceipt), StoreError> {
+    let (mut rules, mut traces) = (queued.rules, queued.traces);
+    trace.into_iter().for_each(|trace| traces.add(trace));
     rules.extend(job.rules.iter().filter(|rule| !rules.contains(rule)).cloned().collect::<Vec<_>>());
     tx.sql(
         "UPDATE jobs SET severity = ?2, lane = ?2, proof = NULL, wake_at = min(wake_at, ?3), request = ?4, rules = ?5,
-         absence = NULL, created_at = ?3, held_total = 0 WHERE seq = ?1",
+         absence = NULL, created_at = ?3, held_total = 0, traces = ?6 WHERE seq = ?1",
     )?
     .execute(params![
         queued.row,
@@ -132,6 +141,7 @@ fn absorb(tx: &mut Tx<'_>, queued: Queued, alert: AlertId, job: &NewJob) -> Resu
         tx.steady,
         to_json(&queued.request.union(job.request.clone()))?,
         to_json(&rules)?,
+        traces.to_text(),
     ])?;
     tx.record(AuditEvent::Absorbed, Some(queued.id), Some(alert), &Actor::system(), "{}")?;
     tx.wake();
@@ -156,7 +166,7 @@ fn insert_job(
         .sql(
             "INSERT INTO jobs (id, provider, state, severity, lane, wake_at, dry_run, subject, subject_key, request, rules,
              hold_reason, dead_reason, note, created_at, held_since, finished_at, received_at, occurred_at, alert_id,
-             source) VALUES (?1,?2,?3,?4,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20)",
+             source, traces) VALUES (?1,?2,?3,?4,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21)",
         )?
         .insert(params![
             job.id.0.into_bytes(),
@@ -179,6 +189,7 @@ fn insert_job(
             planned.occurred_at.as_microsecond(),
             alert.0.into_bytes(),
             admission.source.as_str(),
+            Traces::from(admission.trace.as_ref()).to_text(),
         ])?;
     tx.count(&job.provider, None, Some(state));
     if state == JobState::Queued {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 
 use super::*;
-use crate::domain::{AlertId, JobId, ProviderName, Scope, Session, Severity, SourceName};
+use crate::domain::{AlertId, JobId, ProviderName, Scope, Session, Severity, SourceName, Traces};
 use crate::policy::{Policy, PolicySettings};
 use crate::provider::{CredentialReport, ListQuery, ProviderKind, SessionPage};
 
@@ -104,6 +104,7 @@ fn claim(age: Duration) -> Claim {
         source: "edr".parse::<SourceName>().expect("a name"),
         received_at: at(0),
         occurred_at: at(0),
+        traces: Traces::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::domain::{AlertId, JobId, ProviderName, Severity, SourceName, Subject, TeamSession};
+use crate::domain::{AlertId, JobId, ProviderName, Severity, SourceName, Subject, TeamSession, Traces};
 
 const POLICY: ProofPolicy = ProofPolicy { after: Duration::from_secs(2), times: 2 };
 
@@ -57,6 +57,7 @@ fn claim(scope: Scope) -> Claim {
         source: "edr".parse::<SourceName>().expect("a name"),
         received_at: at(0),
         occurred_at: at(0),
+        traces: Traces::default(),
     }
 }
 

@@ -53,6 +53,18 @@ impl Scene {
         Self::apart(url, url, more).await
     }
 
+    /// With more keys at the head of the config.
+    #[cfg(feature = "otel")]
+    pub(super) async fn under(head: &str) -> Self {
+        let (broker, queue) = (Broker::at(&url()).await, queue_name());
+        broker.queues(&queue).await;
+        let app = TestApp::with(&format!("{head}{}", config(&url(), &queue, ""))).await;
+        let scene = Self { app, broker, queue, signer: Signer::new(&signing()).expect("a signer") };
+        scene.app.app.consume_queues();
+        scene.until_consuming().await;
+        scene
+    }
+
     /// The service reaches the broker in another way than we do.
     pub(super) async fn apart(ours: &str, url: &str, more: &str) -> Self {
         let (broker, queue) = (Broker::at(ours).await, queue_name());

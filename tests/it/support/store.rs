@@ -9,7 +9,7 @@ use sever::audit::Actor;
 use sever::clock::{Clock, ManualClock};
 use sever::domain::{
     Account, AlertId, Attempt, AttemptClass, Claim, JobId, JobState, NewJob, Next, Origin, ProviderName, RevokeRequest,
-    Scope, SessionRef, Settlement, Severity, SourceName, Subject,
+    Scope, SessionRef, Settlement, Severity, SourceName, Subject, TraceContext,
 };
 use sever::store::{
     Admission, Admitted, AuditView, Bound, ClaimRequest, JobFilter, JobStore, JobView, Operations, PlannedAlert,
@@ -261,6 +261,7 @@ pub(crate) struct Mail {
     quarantine: Option<String>,
     elements: Vec<QuarantinedElement>,
     guard_for: Option<Duration>,
+    trace: Option<TraceContext>,
 }
 
 impl Mail {
@@ -274,6 +275,7 @@ impl Mail {
             quarantine: None,
             elements: Vec::new(),
             guard_for: Some(Duration::from_secs(600)),
+            trace: None,
         }
     }
 
@@ -298,6 +300,11 @@ impl Mail {
 
     pub(crate) fn quarantined(self, reason: &str) -> Self {
         Self { quarantine: Some(reason.to_owned()), ..self }
+    }
+
+    /// At this place in a trace.
+    pub(crate) fn traced(self, trace: &TraceContext) -> Self {
+        Self { trace: Some(trace.clone()), ..self }
     }
 
     pub(crate) fn guarded_for_ever(self) -> Self {
@@ -332,6 +339,7 @@ impl Mail {
             alerts: self.alerts.iter().map(planned).collect(),
             quarantine: self.quarantine.clone(),
             elements: self.elements.clone(),
+            trace: self.trace.clone(),
         }
     }
 }

@@ -232,3 +232,6 @@ CREATE TABLE outbox_groups (
   last_at bigint,                        -- when the last message was made
   PRIMARY KEY (target, kind)
 );
+
+-- Traces of the alerts behind a job: `traceparent`, one a line, the first with its `tracestate` behind a blank.
+ALTER TABLE jobs ADD COLUMN traces text; -- NULL: none

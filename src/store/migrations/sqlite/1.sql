@@ -207,3 +207,6 @@ CREATE TABLE outbox_groups (
   last_at INTEGER,                       -- steady; when the last message was made
   PRIMARY KEY (target, kind)
 ) WITHOUT ROWID;
+
+-- Traces of the alerts behind a job: `traceparent`, one a line, the first with its `tracestate` behind a blank.
+ALTER TABLE jobs ADD COLUMN traces TEXT; -- NULL: none
