@@ -8,10 +8,12 @@ COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
 COPY src src
 COPY benches benches
+# Optional parts: otel (docs/traces.md).
+ARG FEATURES=""
 # What is compiled stays in the cache between builds, so the binary is moved out of it in the same step.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
-    cargo build --release --locked --bin sever \
+    cargo build --release --locked --bin sever --features "$FEATURES" \
     && install -D target/release/sever /out/sever \
     && install -d -m 0750 /out/state
 

@@ -51,7 +51,7 @@ pub use role::Role;
 use running::{AdminRoom, InUse, Running, dry};
 
 /// How long running requests and attempts may take to finish once the end has begun. With the time that letting go
-/// takes, this stays below the 25 s that `sever serve` promises, and Kubernetes's default of 30 s.
+/// and the last traces take, this stays below the 25 s that `sever serve` promises, and Kubernetes's default of 30 s.
 const DRAIN: Duration = Duration::from_secs(18);
 
 /// How long letting go may take after that.

@@ -10,17 +10,47 @@ mod process;
 #[cfg(feature = "otel")]
 mod tree;
 
-#[cfg(not(feature = "otel"))]
-#[tokio::test]
-async fn a_build_without_traces_says_so() {
+use std::sync::Arc;
+
+use sever::clock::Clock;
+use sever::config::Loaded;
+
+/// What the other build says is tried wherever the tests run in that one.
+#[test]
+fn a_build_without_traces_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("sever.yaml");
-    let text = "telemetry: {otlp: {endpoint: \"http://127.0.0.1:4318\"}}\nstore: sqlite:///tmp/unused.db\n";
+    std::fs::write(&file, "telemetry: {otlp: {endpoint: \"http://127.0.0.1:4318\"}}\n").expect("written");
+    let clock: Arc<dyn Clock> = crate::testapp::clock();
+    match Loaded::from_file(&file, &clock) {
+        Ok(loaded) => assert!(cfg!(feature = "otel") && loaded.collector.is_some()),
+        Err(problems) => {
+            let said = problems.to_string();
+            assert!(cfg!(not(feature = "otel")), "{said}");
+            assert!(said.contains("telemetry.otlp") && said.contains("--features otel"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_collector_is_told_by_its_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("sever.yaml");
+    let text =
+        "telemetry: {otlp: {endpoint: \"otel:4318\", sample_ratio: 7, headers: {a b: {value: x}}, protocol: grpc}}\n";
     std::fs::write(&file, text).expect("written");
-    let check = crate::process::sever().args(["check", "-c"]).arg(&file).output().expect("it runs");
-    let said = String::from_utf8_lossy(&check.stderr) + String::from_utf8_lossy(&check.stdout);
-    assert_eq!(check.status.code(), Some(2), "{said}");
-    assert!(said.contains("telemetry.otlp") && said.contains("--features otel"), "{said}");
+    let clock: Arc<dyn Clock> = crate::testapp::clock();
+    let told = |file: &std::path::Path| match Loaded::from_file(file, &clock) {
+        Ok(_) => panic!("it is taken"),
+        Err(problems) => problems.to_string(),
+    };
+    let said = told(&file);
+    assert!(said.contains("telemetry.otlp.protocol") && said.contains("http/protobuf"), "{said}");
+    std::fs::write(&file, text.replace(", protocol: grpc", "")).expect("written");
+    let said = told(&file);
+    for key in ["endpoint", "sample_ratio", "headers"] {
+        assert!(said.contains(&format!("telemetry.otlp.{key}")), "{said}");
+    }
 }
 
 /// A sender's place in a trace.

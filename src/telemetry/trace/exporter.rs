@@ -132,7 +132,8 @@ impl Exporter {
     /// Sends the rest while there is time, and counts what there was no time for.
     pub(super) async fn flush(&self) {
         let _ = tokio::time::timeout(LAST_WORDS, self.send_rest()).await;
-        let mut waiting = self.waiting.lock().await;
+        // Only whoever flushes before the drain finds it locked: then it is being sent.
+        let Ok(mut waiting) = self.waiting.try_lock() else { return };
         let mut unsent = waiting.batch.len();
         waiting.batch.clear();
         while waiting.queue.try_recv().is_ok() {

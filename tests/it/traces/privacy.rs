@@ -56,7 +56,7 @@ async fn no_trace_holds_a_secret_or_a_person() {
         assert_eq!(headers["content-type"], "application/x-protobuf");
         let text = String::from_utf8_lossy(body);
         for secret in
-            ["example.com", "ana", &ana.id, "nobody", "edr-1", "infostealer", SECRET, TOKEN, "theCollectorsOwn"]
+            ["example.com", "ana@", &ana.id, "nobody", "edr-1", "infostealer", SECRET, TOKEN, "theCollectorsOwn"]
         {
             assert!(!text.contains(secret), "{secret} is in a trace: {:#?}", collector.spans());
         }
