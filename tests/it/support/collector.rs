@@ -48,12 +48,9 @@ pub(crate) struct Collector {
 
 impl Collector {
     pub(crate) async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
         let received = Arc::new(Received::default());
         let router = Router::new().route("/v1/traces", post(take)).with_state(Arc::clone(&received));
-        tokio::task::spawn(async move { axum::serve(listener, router).await });
-        Self { address, received }
+        Self { address: serve(router).await, received }
     }
 
     /// What a config says to send traces here.
@@ -95,6 +92,15 @@ impl Collector {
         assert_eq!(found.len(), 1, "{name}: {spans:#?}");
         found[0].clone()
     }
+}
+
+/// Serves on a port of its own until the runtime ends.
+#[expect(clippy::disallowed_methods, reason = "nothing waits for a stand-in")]
+pub(crate) async fn serve(router: Router) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::task::spawn(async move { axum::serve(listener, router).await });
+    address
 }
 
 async fn take(State(received): State<Arc<Received>>, headers: HeaderMap, body: Bytes) -> (StatusCode, Vec<u8>) {

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::http::HeaderMap;
 
 use super::PARENT;
-use crate::support::collector::Collector;
+use crate::support::collector::{Collector, serve};
 use crate::testapp::{CONFIG, SECRET, TOKEN, TestApp, by_email, stolen};
 
 #[tokio::test]
@@ -68,14 +68,12 @@ async fn no_trace_holds_a_secret_or_a_person() {
 #[tokio::test]
 async fn no_provider_learns_of_a_trace() {
     let asked: Arc<Mutex<Vec<HeaderMap>>> = Arc::default();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
     let kept = Arc::clone(&asked);
     let router = Router::new().fallback(async move |headers: HeaderMap| {
         kept.lock().expect("headers").push(headers);
         "[]"
     });
-    tokio::task::spawn(async move { axum::serve(listener, router).await });
+    let url = format!("http://{}", serve(router).await);
     let collector = Collector::start().await;
     let app = TestApp::with(&format!("{}{}", collector.config(""), CONFIG.replace("{okta}", &url))).await;
     let headers = [("traceparent", PARENT), ("tracestate", "acme=1"), ("baggage", "a=b")];
