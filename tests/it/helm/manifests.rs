@@ -227,6 +227,10 @@ fn the_network_policy_lets_in_and_out_only_who_is_meant() {
     let spec = &bare.only("NetworkPolicy")["spec"];
     assert_eq!(ports(&spec["ingress"]), [json!("alerts"), json!("metrics")], "nobody uses the operator API");
     assert_eq!(ports(&spec["egress"]), [53, 53, 443].map(|port| json!(port)), "neither database nor broker is used");
+
+    let endpoint = "config.telemetry.otlp.endpoint=http://otel-collector:4318";
+    let traced = rendered_with("sqlite", &["--set", "networkPolicy.enabled=true", "--set", endpoint]);
+    assert_eq!(ports(&traced.only("NetworkPolicy")["spec"]["egress"]), [53, 53, 443, 4318].map(|port| json!(port)));
 }
 
 #[test]
