@@ -38,12 +38,12 @@ use crate::live::Live;
 use crate::notify::Notifier;
 use crate::provider::{Configured, Providers};
 use crate::sealer::Sealer;
-use crate::store::{self, JobStore, Operations, Routes, Store};
+use crate::store::{self, JobStore, Operations, Replica, Routes, Store};
 use crate::telemetry::Metrics;
 use crate::telemetry::trace::Tracer;
 use crate::tls::ServerTls;
 use crate::verify::Verifier;
-use crate::worker::{LEASE, ProofPolicy, RetryPolicy, Station, Worker};
+use crate::worker::{Heart, LEASE, ProofPolicy, RetryPolicy, Station, Worker};
 use changes::Summary;
 use queues::Queues;
 pub use reload::{ReloadError, Reloader};
@@ -98,6 +98,7 @@ pub struct App {
     /// Follows the config's file.
     pub reloader: Arc<Reloader>,
     running: Arc<Running>,
+    heart: Heart,
     role: Role,
 }
 
@@ -185,6 +186,7 @@ impl App {
             clock: Arc::clone(&clock),
             in_use: Live::new(InUse { config: loaded.config, providers: loaded.providers, summary }),
         });
+        let heart = Heart::new(jobs, worker.clone(), replica(Role::All, &clock), Arc::clone(&clock));
         let (path, clock_of_reloads) = (loaded.path, Arc::clone(&clock));
         let reloader = Reloader::new(path, loaded.digest, Arc::clone(&running), clock_of_reloads, Arc::clone(&metrics));
         Ok(Self {
@@ -199,6 +201,7 @@ impl App {
             tracer,
             routes: loaded.routes,
             sealer,
+            heart,
             role: Role::All,
             doors: Arc::new(loaded.doors),
             reloader: Arc::new(reloader),
@@ -211,6 +214,8 @@ impl App {
     #[must_use]
     pub fn with_role(mut self, role: Role) -> Self {
         self.role = role;
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        self.heart = Heart::new(store, self.worker.clone(), replica(role, &clock), clock);
         self
     }
 
@@ -221,6 +226,7 @@ impl App {
         if self.role.works() {
             self.running.hold_orphans().await?;
         }
+        self.heart.start().await;
         let alerts = bind(self.listen.address).await?;
         let mut addresses = Addresses { alerts: alerts.local_addr()?, admin: None, metrics: None };
         let in_use = self.running.in_use.get();
@@ -252,6 +258,8 @@ impl App {
         if self.role.takes_in() {
             self.consume_queues();
         }
+        let (heart, lifecycle) = (self.heart.clone(), self.lifecycle.clone());
+        self.lifecycle.spawn_vital("heart", async move { heart.run(&lifecycle).await });
         if self.role.works() {
             let worker = self.worker.clone();
             self.lifecycle.spawn_vital("worker", async move { worker.run().await });
@@ -327,7 +335,12 @@ impl App {
 
     /// Waits until everything has stopped, letting go of what does not finish in time.
     pub async fn finish(&self) {
-        self.lifecycle.finish(DRAIN, LET_GO).await;
+        tokio::select! {
+            () = self.lifecycle.finish(DRAIN, LET_GO) => {}
+            // What is under way may still have to call.
+            () = self.heart.run_on() => {}
+        }
+        self.heart.stop().await;
         // Last, for what ended just now is among it.
         self.tracer.flush().await;
     }
@@ -389,11 +402,20 @@ fn queues_of(config: &Config) -> BTreeMap<SourceName, AmqpSettings> {
     config.sources.iter().filter_map(|(name, source)| Some((name.clone(), source.amqp.clone()?))).collect()
 }
 
+fn replica(role: Role, clock: &Arc<dyn Clock>) -> Replica {
+    Replica {
+        id: uuid::Uuid::now_v7().to_string(),
+        roles: role.parts(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: clock.now(),
+    }
+}
+
 fn station(configured: &Configured) -> Station {
     let common = &configured.common;
     Station {
         provider: Arc::clone(&configured.provider),
-        concurrency: common.limits.concurrency.get() as usize,
+        concurrency: common.limits.concurrency.get(),
         retry: RetryPolicy {
             first: common.retry.first.0,
             factor: common.retry.factor,
@@ -411,6 +433,7 @@ fn provider_infos(config: &Config, providers: &Providers) -> BTreeMap<ProviderNa
     let info = |configured: &Configured| ProviderInfo {
         kind: configured.kind(),
         dry_run: configured.common.dry_run || config.guardrails.dry_run,
+        limits: configured.common.limits,
     };
     providers.iter().map(|(name, configured)| (name.clone(), info(configured))).collect()
 }

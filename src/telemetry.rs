@@ -216,6 +216,8 @@ pub struct Metrics {
     /// `sever_notify_dead`, set when scraped
     pub notify_dead: Family<TargetOnly, Count>,
     notify: Family<TargetResult, Counter>,
+    /// `sever_replicas_live`, set when scraped
+    pub replicas_live: Count,
     /// `sever_config_reload_ok`
     pub reload_ok: Count,
     /// `sever_config_reload_timestamp_seconds`
@@ -262,6 +264,7 @@ impl Metrics {
             notify_waiting: Family::default(),
             notify_dead: Family::default(),
             notify: Family::default(),
+            replicas_live: Count::default(),
             reload_ok: Count::default(),
             reloaded_at: Count::default(),
             tls_handshakes: Family::default(),
@@ -291,6 +294,8 @@ impl Metrics {
         registry.register("notify", "Attempts to deliver messages, by how they ended", self.notify.clone());
         registry.register("notify_waiting", "Messages that were not taken yet", self.notify_waiting.clone());
         registry.register("notify_dead", "Messages that were given up", self.notify_dead.clone());
+        let alive = "Processes that are alive and share the store";
+        registry.register("replicas_live", alive, self.replicas_live.clone());
         registry.register("config_reload_ok", "Whether the config in use is the one on disk", self.reload_ok.clone());
         let taken = "When the config in use was taken on, since 1970";
         registry.register_with_unit("config_reload_timestamp", taken, Unit::Seconds, self.reloaded_at.clone());

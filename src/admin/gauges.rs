@@ -69,6 +69,7 @@ impl Gauges {
             self.metrics.notify_waiting.get_or_create(&labels).set(gauge(found.map(|found| &found.waiting)));
             self.metrics.notify_dead.get_or_create(&labels).set(gauge(found.map(|found| &found.dead)));
         }
+        self.metrics.replicas_live.set(i64::try_from(status.replicas.len()).unwrap_or(i64::MAX));
         Ok(self.metrics.render())
     }
 

@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Clock;
 use crate::domain::{ProviderName, SourceName};
 use crate::ingest::Intake;
-use crate::provider::{ProviderKind, Providers};
+use crate::provider::{LimitSettings, ProviderKind, Providers};
 use crate::store::Operations;
 
 pub use bulk::{BulkFilter, BulkRequest};
@@ -82,4 +82,6 @@ pub struct ProviderInfo {
     pub kind: ProviderKind,
     /// Whether nothing is sent there.
     pub dry_run: bool,
+    /// How much at once, and how fast, over all processes that share the work.
+    pub limits: LimitSettings,
 }

@@ -1,6 +1,6 @@
 //! What a process does of the whole: several may share one store, and each its part of the work.
 
-use crate::store::StoreUrl;
+use crate::store::{ReplicaRole, StoreUrl};
 
 /// The part of the work that a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -41,5 +41,11 @@ impl Role {
             Self::All | Self::Worker => true,
             Self::Intake => false,
         }
+    }
+
+    /// As others are told.
+    pub(super) fn parts(self) -> Vec<ReplicaRole> {
+        let parts = [(ReplicaRole::Intake, self.takes_in()), (ReplicaRole::Worker, self.works())];
+        parts.into_iter().filter(|(_, does)| *does).map(|(part, _)| part).collect()
     }
 }

@@ -5,8 +5,8 @@ use clap::Args;
 use super::client::{Remote, Watch};
 use super::text::{Sheet, length, moment, number};
 use super::{Outcome, block_on, words};
-use crate::domain::JobState;
-use crate::store::{BudgetView, StatusView};
+use crate::domain::{JobState, ProviderName};
+use crate::store::{BudgetView, ReplicaView, ShareView, StatusView};
 
 /// Arguments of `sever status`.
 #[derive(Debug, Args)]
@@ -31,7 +31,28 @@ fn sheet(status: &StatusView) -> Sheet {
     circuits(&mut sheet, status);
     quarantine(&mut sheet, status);
     messages(&mut sheet, status);
+    replicas(&mut sheet, status);
     sheet
+}
+
+/// One process alone shares with nobody.
+fn replicas(sheet: &mut Sheet, status: &StatusView) {
+    if status.replicas.len() < 2 {
+        return;
+    }
+    let row = |replica: &ReplicaView| {
+        let roles: Vec<_> = replica.roles.iter().map(|role| role.as_str()).collect();
+        let id = replica.id.clone();
+        vec![id, roles.join(", "), replica.version.clone(), moment(replica.started_at), moment(replica.seen_at)]
+    };
+    sheet.line("Alive:");
+    sheet.table(&["REPLICA", "does", "version", "since", "seen"], status.replicas.iter().map(row));
+    let row = |(provider, share): (&ProviderName, &ShareView)| {
+        let rate = share.rate.map_or("as the provider asks".to_owned(), |rate| rate.to_string());
+        vec![provider.to_string(), share.concurrency.to_string(), rate]
+    };
+    sheet.line(format!("Each of {} takes of the limits:", number(status.workers().into(), "worker", "workers")));
+    sheet.table(&["PROVIDER", "at once", "calls"], status.shares.iter().map(row));
 }
 
 fn messages(sheet: &mut Sheet, status: &StatusView) {

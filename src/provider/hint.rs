@@ -33,7 +33,13 @@ impl Bounds {
 
     fn seconds(self, seconds: i64) -> Duration {
         // A negative wait is over: the floor.
-        Duration::from_secs(u64::try_from(seconds).unwrap_or(0)).clamp(SHORTEST_WAIT, self.longest)
+        self.within(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+    }
+
+    /// The same wait, or the bound that is nearest.
+    #[must_use]
+    pub(super) fn within(self, wait: Duration) -> Duration {
+        wait.clamp(SHORTEST_WAIT, self.longest)
     }
 }
 

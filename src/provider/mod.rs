@@ -1,6 +1,7 @@
 //! Systems in which a subject can hold sessions, behind one trait.
 
 mod address;
+mod bucket;
 mod hint;
 mod http;
 mod huawei;
@@ -14,6 +15,7 @@ mod registry;
 mod script;
 mod scrub;
 mod settings;
+mod share;
 mod slack;
 mod tagged;
 mod the_things_stack;
@@ -34,6 +36,7 @@ pub use self::mattermost::{MattermostCredentials, MattermostSettings};
 pub use self::okta::{OktaCredentials, OktaOauth, OktaSettings, SigningAlgorithm};
 pub use self::registry::{Configured, Providers};
 pub use self::settings::{CommonSettings, LimitSettings, Problem, ProofSettings, RetrySettings};
+pub use self::share::Share;
 pub use self::slack::{SlackCredentials, SlackLimits, SlackSettings};
 pub use self::the_things_stack::{TheThingsStackCredentials, TheThingsStackSettings};
 
@@ -69,6 +72,14 @@ pub trait Provider: Send + Sync {
 
     /// How long no call should be made because the provider asked us to wait; `None`: go ahead.
     fn wait(&self) -> Option<Duration>;
+
+    /// How many jobs may be at work there at once, where that is less than their configured number.
+    fn room(&self) -> usize {
+        usize::MAX
+    }
+
+    /// From now on this part of the limits: of our own, and of what the provider says is left.
+    fn divide(&self, share: Share);
 }
 
 /// A parameter of a listing of sessions.

@@ -4,32 +4,40 @@
 //! the job waits in the queue and not in memory. Time comes from the steady clock alone.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use governor::middleware::NoOpMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
 use jiff::Timestamp;
 
-use super::{CallReport, ProviderError};
+use super::bucket::Bucket;
+use super::{CallReport, ProviderError, Share};
 use crate::clock::Clock;
 use crate::settings::Rate;
 
 /// A call may sleep so long in all before it is made: less than the margin that a lease has over a timeout.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Where calls come further apart, an attempt that has to wait for each of its calls would run out of patience, and its
+/// job would begin anew each time.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// What a job takes: its account is found and read, its sessions are looked at, and ended.
+const CALLS_OF_A_JOB: u32 = 4;
+
 /// Where a limit comes without a wait. Providers that say nothing count by the second (Huawei Cloud) or by the minute.
 const FIRST_UNEXPLAINED: Duration = Duration::from_secs(1);
 const LONGEST_UNEXPLAINED: Duration = Duration::from_secs(60);
 
-type Bucket = RateLimiter<NotKeyed, InMemoryState, BucketClock, NoOpMiddleware<Duration>>;
+/// Without a part of the limits a job is better off in the queue, where others find it, so this is longer than a call
+/// sleeps.
+const WITHOUT_SHARE: Duration = Duration::from_secs(3);
+pub(super) const NO_SHARE: &str = "it is not known which part of `limits` other replicas leave to this one";
 
 /// The pace of one provider.
 pub(super) struct Pace {
     clock: Arc<dyn Clock>,
-    bucket: Option<(Bucket, BucketClock)>,
+    bucket: Option<Mutex<Bucket>>,
+    share: Mutex<Share>,
     closed: Mutex<BTreeMap<&'static str, Closure>>,
 }
 
@@ -51,11 +59,34 @@ impl Pace {
     /// A pace of at most `rate` calls; `None`: as fast as the provider takes them.
     #[must_use]
     pub(super) fn new(rate: Option<Rate>, clock: Arc<dyn Clock>) -> Self {
-        let bucket = rate.and_then(quota).map(|quota| {
-            let time = BucketClock { start: clock.steady(), clock: Arc::clone(&clock) };
-            (RateLimiter::direct_with_clock(quota, time.clone()), time)
-        });
-        Self { clock, bucket, closed: Mutex::default() }
+        let bucket = rate.map(|rate| Mutex::new(Bucket::new(rate, clock.steady())));
+        Self { clock, bucket, share: Mutex::new(Share::WHOLE), closed: Mutex::default() }
+    }
+
+    /// From now on this part of `rate`.
+    pub(super) fn divide(&self, share: Share) {
+        if let Some(bucket) = &self.bucket {
+            lock(bucket).divide(share, self.clock.steady());
+        }
+        *lock(&self.share) = share;
+    }
+
+    /// How long to wait where this process has no part of the limits.
+    pub(super) fn without_share(&self) -> Option<Duration> {
+        (!lock(&self.share).holds(self.clock.steady())).then_some(WITHOUT_SHARE)
+    }
+
+    /// How many jobs may be at work: at a slow rate as many as have their calls together.
+    pub(super) fn room(&self) -> usize {
+        let Some(bucket) = &self.bucket else { return usize::MAX };
+        let mut bucket = lock(bucket);
+        if bucket.interval() <= SLOW { usize::MAX } else { bucket.holds(CALLS_OF_A_JOB, self.clock.steady()) }
+    }
+
+    /// Among how many what a provider has left is divided.
+    #[must_use]
+    pub(super) fn workers(&self) -> u32 {
+        lock(&self.share).workers.get()
     }
 
     /// Returns once `operation` may be called, or with the wait that is too long to sleep through.
@@ -73,17 +104,18 @@ impl Pace {
         if let Some(wait) = self.closed_for(operation) {
             return Some((wait, "the provider asked us to wait"));
         }
-        let (bucket, time) = self.bucket.as_ref()?;
-        let not_until = bucket.check().err()?;
+        if let Some(wait) = self.without_share() {
+            return Some((wait, NO_SHARE));
+        }
+        let wait = lock(self.bucket.as_ref()?).take(self.clock.steady()).err()?;
         // A wait of nothing would spin.
-        let wait = not_until.wait_time_from(governor::clock::Clock::now(time)).max(Duration::from_millis(1));
-        Some((wait, "our own `limits.rate` is used up"))
+        Some((wait.max(Duration::from_millis(1)), "our own `limits.rate` is used up"))
     }
 
     /// Lets no call of `operation` out for `wait`. A longer wait that was asked for before stays.
     pub(super) fn close(&self, operation: &'static str, wait: Duration) {
         let until = self.until(wait);
-        let mut closed = self.lock();
+        let mut closed = lock(&self.closed);
         let known = closed.entry(operation).or_insert(Closure { until, unexplained: 0 });
         known.until = until.max(known.until);
     }
@@ -98,7 +130,7 @@ impl Pace {
         if self.closed_for(operation).is_some() {
             return;
         }
-        let mut closed = self.lock();
+        let mut closed = lock(&self.closed);
         let known = closed.entry(operation).or_insert(Closure { until: Timestamp::MIN, unexplained: 0 });
         let wait = FIRST_UNEXPLAINED.saturating_mul(1 << known.unexplained.min(10)).min(LONGEST_UNEXPLAINED);
         *known = Closure { until: self.until(wait), unexplained: known.unexplained.saturating_add(1) };
@@ -106,7 +138,7 @@ impl Pace {
 
     /// `operation` was answered, and its limit not met.
     pub(super) fn flows(&self, operation: &'static str) {
-        if let Some(known) = self.lock().get_mut(operation) {
+        if let Some(known) = lock(&self.closed).get_mut(operation) {
             known.unexplained = 0;
         }
     }
@@ -122,38 +154,18 @@ impl Pace {
     }
 
     fn closed_for(&self, operation: &'static str) -> Option<Duration> {
-        let until = self.lock().get(operation)?.until;
+        let until = lock(&self.closed).get(operation)?.until;
         Duration::try_from(until.duration_since(self.clock.steady())).ok().filter(|wait| !wait.is_zero())
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Closure>> {
-        self.closed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn throttled(operation: &'static str, wait: Duration, why: &str) -> ProviderError {
     let report = CallReport { operation, message: format!("not called: {why}"), ..CallReport::default() };
     ProviderError::Throttled { retry_after: Some(wait), report }
-}
-
-fn quota(rate: Rate) -> Option<Quota> {
-    let burst: NonZeroU32 = rate.count;
-    Quota::with_period(rate.interval()).map(|quota| quota.allow_burst(burst))
-}
-
-/// Governor's view of the steady clock: time since the bucket was made.
-#[derive(Debug, Clone)]
-struct BucketClock {
-    start: Timestamp,
-    clock: Arc<dyn Clock>,
-}
-
-impl governor::clock::Clock for BucketClock {
-    type Instant = Duration;
-
-    fn now(&self) -> Duration {
-        Duration::try_from(self.clock.steady().duration_since(self.start)).unwrap_or_default()
-    }
 }
 
 #[cfg(test)]
@@ -198,6 +210,34 @@ mod tests {
         clock.advance(Duration::from_secs(30));
         assert!(pace.ready("a").await.is_ok());
         assert!(pace.ready("a").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_called_once_a_share_is_over() {
+        let (pace, clock) = pace(None);
+        let until = clock.steady() + Duration::from_secs(10);
+        pace.divide(Share { until, ..Share::WHOLE });
+        assert!(pace.ready("a").await.is_ok());
+        clock.advance(Duration::from_secs(10));
+        assert_eq!(wait_of(pace.ready("a").await), Some(WITHOUT_SHARE));
+        pace.divide(Share::WHOLE);
+        assert!(pace.ready("a").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn at_a_slow_rate_a_job_begins_when_it_can_end() {
+        let (pace, clock) = pace(Some("12/1m"));
+        assert_eq!(pace.room(), 3);
+        for left in [2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0] {
+            assert!(pace.ready("a").await.is_ok());
+            assert_eq!(pace.room(), left);
+        }
+        clock.advance(Duration::from_secs(20));
+        assert_eq!(pace.room(), 1);
+        // Where fewer than those ever fit, all that fit have to be there.
+        pace.divide(Share { workers: std::num::NonZeroU32::new(6).expect("not zero"), ..Share::WHOLE });
+        assert_eq!(pace.room(), 1);
+        assert_eq!(super::tests::pace(Some("10/1s")).0.room(), usize::MAX);
     }
 
     #[tokio::test]

@@ -55,11 +55,11 @@ impl CommonSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitSettings {
-    /// Jobs that may be at work there at the same time. Default: 8.
+    /// Jobs that may be at work there at the same time, over all replicas. Default: 8.
     #[serde(default = "eight")]
     pub concurrency: NonZeroU32,
-    /// Calls that may go out in a stretch of time, for example `600/1m`; so many may go at once, and they grow back
-    /// evenly. Default: none of our own, only what the provider asks for.
+    /// Calls that may go out in a stretch of time, over all replicas, for example `600/1m`; so many may go at once, and
+    /// they grow back evenly. Default: none of our own, only what the provider asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
 }

@@ -15,6 +15,7 @@ mod outbox;
 mod postgres;
 mod reader;
 mod receipts;
+mod replica;
 mod sqlite;
 mod stretches;
 mod told;
@@ -37,12 +38,13 @@ pub use audit::{AuditFilter, AuditStore, Heads, Removal};
 pub use model::{
     Admission, Admitted, AlertReceipt, AlertView, AuditView, Backlog, Bound, BudgetView, BulkDone, BulkOrder,
     CircuitView, ClaimRequest, Consent, Decision, DeliveryStatus, GateView, JobDetail, JobFilter, JobReceipt, JobView,
-    LeftJob, Page, PlannedAlert, QuarantineView, QuarantinedElement, Receipt, ReceiptStatus, ReserveView, Skipped,
-    StatusView, StoredDelivery,
+    LeftJob, Page, PlannedAlert, QuarantineView, QuarantinedElement, Receipt, ReceiptStatus, ReserveView, ShareView,
+    Skipped, StatusView, StoredDelivery,
 };
 pub use outbox::{Message, MessageEnd, Outbox, OutboxView, Routes};
 pub use postgres::{PostgresStore, PostgresUrl};
 pub use reader::{AuditReader, read_audit};
+pub use replica::{Beat, LIVE_FOR, Peer, Pulse, Replica, ReplicaRole, ReplicaView};
 pub use sqlite::SqliteStore;
 
 /// The pipeline's core: jobs that survive anything but the disk.
@@ -115,6 +117,12 @@ pub trait JobStore: Send + Sync {
 
     /// Providers that are left alone, or tried; until when, by the caller's steady clock.
     async fn circuits(&self) -> Result<Vec<CircuitView>, StoreError>;
+
+    /// Tells that a process lives, and answers who else does.
+    async fn beat(&self, beat: Beat) -> Result<Pulse, StoreError>;
+
+    /// The process of this id ends, and makes no call any more.
+    async fn leave(&self, replica: &str) -> Result<(), StoreError>;
 
     /// How much is waiting, for metrics and readiness.
     async fn backlog(&self) -> Result<Backlog, StoreError>;

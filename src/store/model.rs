@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::outbox::OutboxView;
+use super::replica::{ReplicaRole, ReplicaView};
 use crate::audit::Actor;
 use crate::domain::{
     AlertId, Attempt, Budget, CircuitState, DeadReason, HoldReason, JobId, JobState, NewJob, Outcome, ProviderName,
@@ -344,6 +345,23 @@ pub struct StatusView {
     /// Messages that were not taken yet, by target; a target without any is left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub notify: BTreeMap<TargetName, OutboxView>,
+    /// The processes that are alive and share the store, the oldest first.
+    #[serde(default)]
+    pub replicas: Vec<ReplicaView>,
+    /// What each process that works may use of every provider's limits.
+    #[serde(default)]
+    pub shares: BTreeMap<ProviderName, ShareView>,
+}
+
+/// What one process may use of a provider's limits, which are divided by those that work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShareView {
+    /// How many divide them.
+    pub workers: u32,
+    /// Jobs that each may have at work there at the same time.
+    pub concurrency: u32,
+    /// Calls that each may make: so many in so long. `null`: no rate is configured.
+    pub rate: Option<settings::Rate>,
 }
 
 /// How full a budget is.
@@ -385,6 +403,13 @@ impl BudgetView {
 }
 
 impl StatusView {
+    /// How many divide the limits of providers; at least one, who is to come.
+    #[must_use]
+    pub fn workers(&self) -> u32 {
+        let workers = self.replicas.iter().filter(|replica| replica.roles.contains(&ReplicaRole::Worker)).count();
+        u32::try_from(workers).unwrap_or(u32::MAX).max(1)
+    }
+
     /// Where a provider's circuit stands.
     #[must_use]
     pub fn circuit(&self, provider: &ProviderName) -> CircuitState {

@@ -34,7 +34,9 @@ pub(super) fn status(
         quarantine: backlog.quarantine.into_iter().map(|(source, entries, _)| (source, entries)).collect(),
         // The config has them.
         budgets: Vec::new(),
+        shares: BTreeMap::new(),
         notify,
+        replicas: Vec::new(),
     }
 }
 

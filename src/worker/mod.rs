@@ -7,21 +7,22 @@
 
 mod attempt;
 mod circuit;
+mod heart;
 mod lease;
 mod probe;
 mod proof;
 mod retry;
+mod seats;
 mod traced;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
@@ -29,31 +30,30 @@ use crate::domain::{AttemptClass, Budget, Claim, Disposition, Next, Outcome, Pro
 use crate::lifecycle::Lifecycle;
 use crate::live::Live;
 use crate::policy::Policy;
-use crate::provider::Provider;
+use crate::provider::{Provider, Share};
 use crate::store::{Bound, ClaimRequest, JobStore, StoreError};
 use crate::telemetry::trace::Tracer;
 use crate::telemetry::{Metrics, SubjectDigest};
 use attempt::{Call, Context, Ending, Now};
 use circuit::{Circuits, Sign};
+pub use heart::{Heart, Pulsing};
 pub use lease::{LEASE, LEASE_MARGIN};
 use lease::{Lease, Leases};
 use probe::Probes;
 pub use proof::ProofPolicy;
 pub use retry::RetryPolicy;
+use seats::{Seat, Seats};
 
 /// Wakes up this often even if nobody said that a job is due. Retries fall due without a word.
 const POLL: Duration = Duration::from_millis(100);
-
-/// How long no job is claimed after one had to be put back without a call.
-const REST: Duration = Duration::from_millis(20);
 
 /// A provider and how its jobs are run.
 #[derive(Clone)]
 pub struct Station {
     /// The provider.
     pub provider: Arc<dyn Provider>,
-    /// Attempts at once.
-    pub concurrency: usize,
+    /// Attempts at once, over all processes that share the work.
+    pub concurrency: u32,
     /// When to try again.
     pub retry: RetryPolicy,
     /// When it is looked whether sessions are gone, and when an absence is believed.
@@ -89,6 +89,7 @@ struct Shared {
     probes: Probes,
     circuits: Circuits,
     freed: Notify,
+    share: Mutex<Share>,
 }
 
 impl Worker {
@@ -128,13 +129,16 @@ impl Worker {
             probes: Probes::default(),
             circuits: Circuits::default(),
             freed: Notify::new(),
+            share: Mutex::new(Share::WHOLE),
         }))
     }
 
     /// From now on these providers and guardrails. Attempts that are under way go on, in the seats that they have.
     pub fn replace(&self, stations: BTreeMap<ProviderName, Station>, policy: &Arc<Policy>) {
+        let share = self.0.share.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.0.bays.get();
         let next = bays(stations, policy, &before);
+        next.values().for_each(|bay| bay.divide(*share));
         for (name, bay) in &next {
             let is_same = before.get(name).is_some_and(|old| Arc::ptr_eq(&old.station.provider, &bay.station.provider));
             if !is_same {
@@ -143,6 +147,14 @@ impl Worker {
             }
         }
         self.0.bays.set(next);
+        self.0.freed.notify_one();
+    }
+
+    /// From now on this part of every limit. What is under way is not cut off.
+    pub fn divide(&self, share: Share) {
+        let mut held = self.0.share.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = share;
+        self.0.bays.get().values().for_each(|bay| bay.divide(share));
         self.0.freed.notify_one();
     }
 
@@ -165,12 +177,19 @@ impl Worker {
     /// One round: claims for every provider what there are permits for, and starts the attempts.
     pub async fn step(&self) -> Vec<JoinHandle<()>> {
         let mut started = Vec::new();
+        if !self.0.has_share() {
+            return started;
+        }
         for (name, bay) in self.0.bays.get().iter() {
             if bay.station.provider.wait().is_some() || bay.seats.is_resting(self.0.clock.steady()) {
                 continue;
             }
+            let room = bay.station.provider.room().saturating_sub(bay.seats.busy());
+            if room == 0 {
+                continue;
+            }
             let Some(most) = self.0.claimable(name).await else { continue };
-            let taken = bay.seats.take(most);
+            let taken = bay.seats.take(most.min(room));
             if taken.is_empty() {
                 continue;
             }
@@ -250,59 +269,18 @@ fn panicked(station: &Station, claim: &Claim, now: Timestamp) -> Ending {
     Ending::panicked(next.unwrap_or(Next::Release))
 }
 
-/// Room for attempts at one provider.
-struct Seats {
-    turns: Arc<Semaphore>,
-    starts: Arc<Semaphore>,
-    jobs: Arc<Semaphore>,
-    /// Until when nothing is claimed, in microseconds of the steady clock.
-    rest_until: AtomicI64,
-}
-
-/// A job's place. The part that lets it start goes back once the provider has done what it was asked, so that the next
-/// job is claimed in the commit that writes this one down, and not only in the one after.
-struct Seat {
-    turns: Arc<Semaphore>,
-    start: OwnedSemaphorePermit,
-    job: OwnedSemaphorePermit,
-}
-
-impl Seats {
-    /// Only as many as `concurrency` have their turn at once. A quarter more are claimed, so that one is there when
-    /// another's turn ends; and as many as may start may wait besides for being written down: a store that fails stops
-    /// the calls.
-    fn new(concurrency: usize) -> Self {
-        let turns = concurrency.min(Semaphore::MAX_PERMITS / 4);
-        let starts = turns + turns / 4;
-        Self {
-            turns: Arc::new(Semaphore::new(turns)),
-            starts: Arc::new(Semaphore::new(starts)),
-            jobs: Arc::new(Semaphore::new(2 * starts)),
-            rest_until: AtomicI64::new(0),
-        }
-    }
-
-    fn is_resting(&self, now: Timestamp) -> bool {
-        now.as_microsecond() < self.rest_until.load(Ordering::Relaxed)
-    }
-
-    /// A call was held back because its operation has to wait. Other jobs may need other operations, so claiming goes
-    /// on, but not at the pace at which jobs can be put back.
-    fn rest(&self, now: Timestamp) {
-        self.rest_until.store((now + REST).as_microsecond(), Ordering::Relaxed);
-    }
-
-    fn take(&self, most: usize) -> Vec<Seat> {
-        let seat = || {
-            let job = Arc::clone(&self.jobs).try_acquire_owned().ok()?;
-            let start = Arc::clone(&self.starts).try_acquire_owned().ok()?;
-            Some(Seat { turns: Arc::clone(&self.turns), start, job })
-        };
-        std::iter::from_fn(seat).take(most).collect()
+impl Bay {
+    fn divide(&self, share: Share) {
+        self.station.provider.divide(share);
+        self.seats.resize(share.of(self.station.concurrency));
     }
 }
 
 impl Shared {
+    fn has_share(&self) -> bool {
+        self.share.lock().unwrap_or_else(PoisonError::into_inner).holds(self.clock.steady())
+    }
+
     /// One claim from start to settlement. The seat goes back however this ends.
     async fn work(self: Arc<Self>, bay: Arc<Bay>, claim: Claim, seat: Seat) {
         let lease = self.leases.hold(&claim);

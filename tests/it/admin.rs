@@ -28,7 +28,7 @@ use sever::decode::Decoder;
 use sever::domain::{Claim, Delivery, ProviderName, ScopeKind, SourceName};
 use sever::ingest::{Intake, Planning, Refusal, SourceIntake, SourceSettings};
 use sever::policy::{Policy, PolicySettings};
-use sever::provider::{ProviderKind, Providers};
+use sever::provider::{LimitSettings, ProviderKind, Providers};
 use sever::store::{ClaimRequest, JobStore, Operations, Receipt, SqliteStore};
 use sever::telemetry::Metrics;
 use sever::verify::{Signer, Verifier};
@@ -158,7 +158,7 @@ impl World {
 
     fn state(&self) -> AdminState {
         let settings = admin_settings();
-        let info = ProviderInfo { kind: ProviderKind::Okta, dry_run: false };
+        let info = ProviderInfo { kind: ProviderKind::Okta, dry_run: false, limits: LimitSettings::default() };
         AdminState {
             operations: Arc::clone(&self.store) as Arc<dyn Operations>,
             intake: Arc::clone(&self.intake),

@@ -519,6 +519,26 @@ fn sign_refuses_what_it_would_ignore_and_what_no_verifier_takes() {
 // ---- looking and deciding ------------------------------------------------------------------------------------------
 
 #[test]
+fn status_tells_who_shares_the_work() {
+    let replica = |id: &str, roles: &[&str]| json!({"id": id, "roles": roles, "version": "1.2.3", "started_at": at(), "seen_at": at()});
+    let shared = |replicas: Value, shares: Value| {
+        status(json!({"jobs": {}, "held": {}, "gates": [], "oldest_due_seconds": {}, "quarantine": {},
+            "replicas": replicas, "shares": shares}))
+    };
+    let one = json!([replica("019a", &["worker"])]);
+    let two = json!([replica("019a", &["worker"]), replica("019b", &["intake", "worker"])]);
+    let whole = json!({"okta": {"workers": 1, "concurrency": 8, "rate": "600/1m"}});
+    let half = json!({"okta": {"workers": 2, "concurrency": 4, "rate": "600/2m"},
+        "slack": {"workers": 2, "concurrency": 50, "rate": null}});
+    let scene = Scene::new().on("GET /v1/status", [ok(&shared(one, whole)), ok(&shared(two, half))]);
+    assert!(!scene.client(&["status"]).fine().contains("019a"), "one alone shares with nobody");
+    let out = scene.client(&["status"]).fine();
+    for part in ["019a", "019b", "intake, worker", "1.2.3", "2 workers", "600/2m", "as the provider asks"] {
+        assert!(out.contains(part), "{part:?} is not in\n{out}");
+    }
+}
+
+#[test]
 fn status_tells_what_is_open_and_says_so_when_nothing_is() {
     let open = status(json!({
         "jobs": {"okta": {"queued": 4, "held": 3, "dead": 2, "done": 9}},

@@ -14,6 +14,7 @@ mod prove;
 mod prune;
 mod reload;
 mod replay;
+mod replicas;
 mod seals;
 mod settle;
 mod traces;

@@ -9,6 +9,7 @@ mod outbox;
 mod record;
 mod replicas;
 mod roles;
+mod shares;
 mod tls;
 
 use std::sync::Arc;

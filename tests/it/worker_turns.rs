@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use sever::domain::{Account, JobState, Look, Outcome, Revocation, RevokeRequest, Subject};
 use sever::lifecycle::Lifecycle;
 use sever::policy::{Policy, PolicySettings};
-use sever::provider::{CredentialReport, ListQuery, Provider, ProviderError, ProviderKind, SessionPage};
+use sever::provider::{CredentialReport, ListQuery, Provider, ProviderError, ProviderKind, SessionPage, Share};
 use sever::telemetry::Metrics;
 use sever::worker::{ProofPolicy, RetryPolicy, Station, Worker};
 use tokio::sync::Semaphore;
@@ -69,9 +69,11 @@ impl Provider for Slow {
     fn wait(&self) -> Option<Duration> {
         None
     }
+
+    fn divide(&self, _: Share) {}
 }
 
-fn worker(bench: &Bench, provider: Arc<Slow>, concurrency: usize) -> Worker {
+fn worker(bench: &Bench, provider: Arc<Slow>, concurrency: u32) -> Worker {
     let station = Station {
         provider,
         concurrency,
@@ -102,7 +104,7 @@ async fn as_many_as_may_are_at_work_and_a_quarter_more_wait_for_their_turn() {
         let worker = worker(&bench, Arc::clone(&slow), concurrency);
 
         let mut running = worker.step().await;
-        slow.until_inside(concurrency).await;
+        slow.until_inside(concurrency as usize).await;
         running.extend(worker.step().await);
         assert_eq!(running.len(), claimed);
 
@@ -112,6 +114,6 @@ async fn as_many_as_may_are_at_work_and_a_quarter_more_wait_for_their_turn() {
             running.extend(worker.step().await);
         }
         assert_eq!(in_state(&bench, JobState::Done).await, 30);
-        assert_eq!(slow.most.load(Ordering::SeqCst), concurrency, "more at once than may be");
+        assert_eq!(slow.most.load(Ordering::SeqCst), concurrency as usize, "more at once than may be");
     }
 }

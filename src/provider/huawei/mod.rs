@@ -19,7 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use self::api::Api;
-use super::{CredentialReport, ListQuery, Provider, ProviderError, ProviderKind, SessionPage};
+use super::{CredentialReport, ListQuery, Provider, ProviderError, ProviderKind, SessionPage, Share};
 use crate::domain::{Account, Look, Revocation, RevokeRequest, Scope, Subject};
 
 pub use self::settings::{HuaweiCredentials, HuaweiSettings};
@@ -114,5 +114,13 @@ impl Provider for HuaweiIdentityCenter {
 
     fn wait(&self) -> Option<Duration> {
         self.api.pace.wait(&Operation::OF_EVERY_JOB)
+    }
+
+    fn room(&self) -> usize {
+        self.api.pace.room()
+    }
+
+    fn divide(&self, share: Share) {
+        self.api.pace.divide(share);
     }
 }

@@ -26,7 +26,7 @@ use super::hint::Bounds;
 use super::http::Http;
 use super::pace::Pace;
 use super::scrub::Scrub;
-use super::{CallReport, CredentialReport, ListQuery, Provider, ProviderError, ProviderKind, SessionPage};
+use super::{CallReport, CredentialReport, ListQuery, Provider, ProviderError, ProviderKind, SessionPage, Share};
 use crate::clock::Clock;
 use crate::domain::{Account, Look, Revocation, RevokeRequest, Scope, Subject};
 use crate::settings::Secret;
@@ -135,6 +135,14 @@ impl Provider for Mattermost {
 
     fn wait(&self) -> Option<Duration> {
         self.api.pace.wait(&[Operation::RevokeAll.as_str()])
+    }
+
+    fn room(&self) -> usize {
+        self.api.pace.room()
+    }
+
+    fn divide(&self, share: Share) {
+        self.api.pace.divide(share);
     }
 }
 

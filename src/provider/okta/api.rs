@@ -96,7 +96,7 @@ impl Api {
     }
 
     fn learn(&self, operation: Operation, answer: &Answer) {
-        let used_up = hint::numbers(answer, REMAINING).any(|left| left <= 0);
+        let used_up = self.is_used_up(answer);
         let is_limit = answer.status == StatusCode::TOO_MANY_REQUESTS;
         if !is_limit {
             self.pace.flows(operation.as_str());
@@ -119,10 +119,14 @@ impl Api {
 
     /// How long Okta asks us to wait: the longer of its reset header and `Retry-After`. `None`: it does not say.
     pub(super) fn asked_wait(&self, answer: &Answer) -> Option<std::time::Duration> {
-        let used_up =
-            answer.status == StatusCode::TOO_MANY_REQUESTS || hint::numbers(answer, REMAINING).any(|left| left <= 0);
+        let used_up = answer.status == StatusCode::TOO_MANY_REQUESTS || self.is_used_up(answer);
         let reset = hint::until_reset(answer, RESET, self.bounds).filter(|_| used_up);
         reset.max(hint::retry_after(answer, self.bounds))
+    }
+
+    /// What is left is left for all who share it: where it is less than a call for each, none is for us.
+    fn is_used_up(&self, answer: &Answer) -> bool {
+        hint::numbers(answer, REMAINING).any(|left| left < i64::from(self.pace.workers()))
     }
 
     /// The error that an answer other than the documented success means.

@@ -27,7 +27,7 @@ use super::hint::Bounds;
 use super::http::Http;
 use super::pace::Pace;
 use super::scrub::Scrub;
-use super::{CredentialReport, ListQuery, Provider, ProviderError, ProviderKind, SessionPage};
+use super::{CredentialReport, ListQuery, Provider, ProviderError, ProviderKind, SessionPage, Share};
 use crate::clock::Clock;
 use crate::domain::{Account, Look, Revocation, RevokeRequest, Scope, Subject};
 
@@ -159,5 +159,13 @@ impl Provider for Okta {
 
     fn wait(&self) -> Option<Duration> {
         self.api.pace.wait(&Operation::OF_EVERY_JOB)
+    }
+
+    fn room(&self) -> usize {
+        self.api.pace.room()
+    }
+
+    fn divide(&self, share: Share) {
+        self.api.pace.divide(share);
     }
 }

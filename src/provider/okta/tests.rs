@@ -211,6 +211,23 @@ async fn a_429_without_a_hint_has_none_and_the_last_call_of_a_window_closes_it()
 }
 
 #[tokio::test]
+async fn what_okta_has_left_is_left_for_everyone_who_shares_it() {
+    let (server, okta) = okta().await;
+    let left = |left: &str| {
+        Canned::new(204, "")
+            .header("date", "Sun, 06 Nov 1994 08:49:37 GMT")
+            .header("x-rate-limit-reset", "784111807")
+            .header("x-rate-limit-remaining", left)
+    };
+    okta.divide(Share { workers: std::num::NonZeroU32::new(3).expect("not zero"), ..Share::WHOLE });
+    server.then([left("3"), left("2")]);
+    assert!(okta.revoke(&account(ID), &all(), None).await.is_ok());
+    assert_eq!(okta.wait(), None, "one for each");
+    assert!(okta.revoke(&account(ID), &all(), None).await.is_ok());
+    assert!(okta.wait().is_some_and(|wait| wait > Duration::from_secs(25)), "none for us");
+}
+
+#[tokio::test]
 async fn the_concurrency_limit_closes_every_call_for_a_moment() {
     let (server, okta) = okta().await;
     let limited = error(429, "E0000047")

@@ -13,7 +13,7 @@ use super::{Operation, errors, own};
 use crate::provider::ProviderError;
 use crate::provider::hint::{self, Bounds};
 use crate::provider::http::{Answer, Http};
-use crate::provider::pace::Pace;
+use crate::provider::pace::{NO_SHARE, Pace};
 use crate::provider::scrub::Scrub;
 use crate::settings::Secret;
 
@@ -104,8 +104,8 @@ impl Api {
 
     /// Makes room for so many calls, which are of no use without each other.
     pub(super) fn reserve(&self, operation: Operation, count: usize) -> Result<(), ProviderError> {
-        if let Some(wait) = self.pace.wait(&[operation.as_str()]) {
-            return Err(held_back(operation, wait, ASKED));
+        if let Some((wait, why)) = self.hindrance(operation) {
+            return Err(held_back(operation, wait, why));
         }
         self.quota.take(operation, count).map_err(|wait| held_back(operation, wait, USED_UP))
     }
@@ -134,8 +134,8 @@ impl Api {
     async fn ready(&self, call: &Call) -> Result<(), ProviderError> {
         let mut patience = if call.is_patient { PATIENCE } else { Duration::ZERO };
         loop {
-            let (wait, why) = match self.pace.wait(&[call.operation.as_str()]) {
-                Some(wait) => (wait, ASKED),
+            let (wait, why) = match self.hindrance(call.operation) {
+                Some(hindrance) => hindrance,
                 None if call.is_counted => return Ok(()),
                 None => match self.quota.take(call.operation, 1) {
                     Ok(()) => return Ok(()),
@@ -146,6 +146,12 @@ impl Api {
             patience = patience.checked_sub(wait).ok_or_else(|| held_back(call.operation, wait, why))?;
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// What keeps a call from being made, whether or not it is counted.
+    fn hindrance(&self, operation: Operation) -> Option<(Duration, &'static str)> {
+        let asked = self.pace.wait(&[operation.as_str()]).map(|wait| (wait, ASKED));
+        asked.or_else(|| Some((self.pace.without_share()?, NO_SHARE)))
     }
 
     fn learn(&self, operation: Operation, answer: &Answer) {

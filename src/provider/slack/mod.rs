@@ -25,7 +25,7 @@ use async_trait::async_trait;
 
 use self::api::Api;
 use self::bulk::{Bulk, Reach};
-use super::{CallReport, CredentialReport, ListQuery, Provider, ProviderError, ProviderKind, SessionPage};
+use super::{CallReport, CredentialReport, ListQuery, Provider, ProviderError, ProviderKind, SessionPage, Share};
 use crate::domain::{Account, Look, Revocation, RevokeRequest, Scope, Subject};
 
 pub use self::settings::{SlackCredentials, SlackLimits, SlackSettings};
@@ -43,6 +43,16 @@ enum Operation {
 }
 
 impl Operation {
+    const ALL: [Self; 7] = [
+        Self::AuthTest,
+        Self::LookupByEmail,
+        Self::UserInfo,
+        Self::List,
+        Self::Reset,
+        Self::ResetBulk,
+        Self::Invalidate,
+    ];
+
     /// The method's name, which is also what it is called in reports.
     const fn as_str(self) -> &'static str {
         match self {
@@ -122,6 +132,11 @@ impl Provider for Slack {
         let one = self.api.obstacle(Operation::Reset)?;
         let many = self.api.obstacle(Operation::ResetBulk)?;
         Some(one.min(many))
+    }
+
+    fn divide(&self, share: Share) {
+        self.api.pace.divide(share);
+        self.api.quota.divide(share);
     }
 }
 

@@ -75,10 +75,10 @@ pub struct SlackCredentials {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SlackLimits {
-    /// Jobs that may be at work there at the same time. Those that cannot be done singly within Slack's rate go out
+    /// Jobs that may be at work there at the same time, over all replicas. Those that cannot be done singly within Slack's rate go out
     /// together, which needs many at work. Default: 100.
     pub concurrency: NonZeroU32,
-    /// Calls of each method by itself that may go out in any such stretch of time. Default: what Slack's tiers allow:
+    /// Calls of each method by itself that may go out in any such stretch of time, over all replicas. Default: what Slack's tiers allow:
     /// `20/1m` for methods that list and end sessions, 50 and 100 a minute for those that find people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,

@@ -75,7 +75,8 @@ impl Api {
         let used_up = hint::numbers(answer, AVAILABLE).any(|left| left <= 0);
         let has_wait = hint::numbers(answer, RETRY).any(|seconds| seconds > 0);
         if let Some(wait) = hint::from_now(answer, RETRY, self.bounds).filter(|_| used_up && has_wait) {
-            self.pace.close(operation.as_str(), wait);
+            // One call grows back in that time, for all who share.
+            self.pace.close(operation.as_str(), self.bounds.within(wait * self.pace.workers()));
         }
     }
 

@@ -24,7 +24,7 @@ use super::hint::Bounds;
 use super::http::Http;
 use super::pace::Pace;
 use super::scrub::Scrub;
-use super::{CallReport, CredentialReport, ListQuery, Provider, ProviderError, ProviderKind, SessionPage};
+use super::{CallReport, CredentialReport, ListQuery, Provider, ProviderError, ProviderKind, SessionPage, Share};
 use crate::clock::Clock;
 use crate::domain::{Account, Look, Revocation, RevokeRequest, Scope, Subject};
 use crate::settings::Secret;
@@ -125,5 +125,13 @@ impl Provider for TheThingsStack {
 
     fn wait(&self) -> Option<Duration> {
         self.api.pace.wait(&Operation::OF_EVERY_JOB)
+    }
+
+    fn room(&self) -> usize {
+        self.api.pace.room()
+    }
+
+    fn divide(&self, share: Share) {
+        self.api.pace.divide(share);
     }
 }

@@ -20,6 +20,9 @@ const READERS: usize = 4;
 /// One for each lane.
 const WRITERS: usize = 2;
 
+/// One that nobody else uses: a sign of life must not wait behind a look into a million jobs.
+const HEARTS: usize = 1;
+
 /// The server ends what takes longer. A process that stopped in the middle of a transaction holds nobody up for long.
 /// The isolation is the one that the locks in `tx.rs` are made for. A commit is on disk when it is answered, also where
 /// the server's default is to answer before; where it is to wait for standbys too, that stays.
@@ -38,6 +41,7 @@ pub(super) struct Connections {
     pub(super) tls: MakeRustlsConnect,
     pub(super) writers: Pool,
     readers: Pool,
+    hearts: Pool,
 }
 
 impl Connections {
@@ -46,7 +50,8 @@ impl Connections {
         let (writers, readers) = (format!("{LIMITS}{PLANS}"), LIMITS.to_owned());
         Ok(Self {
             writers: pool(url, &tls, writers, WRITERS)?,
-            readers: pool(url, &tls, readers, READERS)?,
+            readers: pool(url, &tls, readers.clone(), READERS)?,
+            hearts: pool(url, &tls, readers, HEARTS)?,
             url: url.clone(),
             tls,
         })
@@ -54,6 +59,11 @@ impl Connections {
 
     pub(super) async fn reader(&self) -> Result<Object, StoreError> {
         self.readers.get().await.map_err(|error| StoreError::Unavailable(no_connection(&error)))
+    }
+
+    /// The connection for signs of life.
+    pub(super) async fn heart(&self) -> Result<Object, StoreError> {
+        self.hearts.get().await.map_err(|error| StoreError::Unavailable(no_connection(&error)))
     }
 
     /// A connection beside the pools, and what drives it.

@@ -23,6 +23,7 @@ mod lane;
 mod operate;
 mod outbox;
 mod read;
+mod replicas;
 mod schema;
 mod seals;
 mod settle;
@@ -234,6 +235,16 @@ impl JobStore for PostgresStore {
     async fn circuits(&self) -> Result<Vec<CircuitView>, StoreError> {
         let db = self.reader().await?;
         within(circuit::list(&db, &self.timing)).await
+    }
+
+    async fn beat(&self, beat: Beat) -> Result<Pulse, StoreError> {
+        let db = self.connections.heart().await?;
+        within(replicas::beat(&db, &beat, &self.timing)).await
+    }
+
+    async fn leave(&self, replica: &str) -> Result<(), StoreError> {
+        let db = self.connections.heart().await?;
+        within(replicas::leave(&db, replica)).await
     }
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {

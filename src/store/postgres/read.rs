@@ -16,6 +16,7 @@ use super::codec::{
 };
 use super::fault::Fault;
 use super::outbox;
+use super::replicas;
 use super::time::{NOW, Timing};
 use super::tx::query;
 use crate::domain::{AlertId, Attempt, JobId, JobState, ProviderName, Revocation, RevokeRequest, SourceName, fold};
@@ -95,7 +96,9 @@ pub(super) async fn now(db: &ClientWrapper, timing: &Timing) -> Result<i64, Faul
 /// What is still open.
 pub(super) async fn status(db: &ClientWrapper, timing: &Timing) -> Result<StatusView, Fault> {
     let circuits = circuit::list(db, timing).await?;
-    Ok(view::status(backlog(db, timing).await?, gates(db).await?, circuits, outbox::views(db).await?))
+    let replicas = replicas::list(db, timing).await?;
+    let status = view::status(backlog(db, timing).await?, gates(db).await?, circuits, outbox::views(db).await?);
+    Ok(StatusView { replicas, ..status })
 }
 
 /// The columns of a job, with its alerts and with what the record tells of its provider's yes.

@@ -22,6 +22,7 @@ mod people;
 mod read;
 mod record;
 mod reload;
+mod replicas;
 mod schema;
 mod seals;
 mod settle;
@@ -63,6 +64,7 @@ pub struct SqliteStore {
     due: Arc<Notify>,
     clock: Arc<dyn Clock>,
     cap: QuarantineCap,
+    itself: replicas::Itself,
     _lock: File,
 }
 
@@ -92,7 +94,8 @@ impl SqliteStore {
         let people = Arc::new(Mutex::new(People::load(&connection)?));
         let (counted, time, wake) = (Arc::clone(&people), Arc::clone(&clock), Arc::clone(&due));
         let writer = Writer::start(connection, counted, checkpoints, sync, time, metrics, wake)?;
-        Ok(Self { writer, people, readers, due, clock, cap: QuarantineCap::default(), _lock: lock })
+        let (cap, itself) = (QuarantineCap::default(), replicas::Itself::default());
+        Ok(Self { writer, people, readers, due, clock, cap, itself, _lock: lock })
     }
 
     /// With other limits on what one source may keep in quarantine.
@@ -329,6 +332,15 @@ impl JobStore for SqliteStore {
         self.read(circuit::list).await
     }
 
+    async fn beat(&self, beat: Beat) -> Result<Pulse, StoreError> {
+        Ok(self.itself.beat(beat.replica, self.clock.now()))
+    }
+
+    async fn leave(&self, _replica: &str) -> Result<(), StoreError> {
+        self.itself.leave();
+        Ok(())
+    }
+
     async fn backlog(&self) -> Result<Backlog, StoreError> {
         let now = self.clock.steady();
         self.read(move |db| read::backlog(db, now)).await
@@ -359,7 +371,8 @@ impl Operations for SqliteStore {
 
     async fn status(&self) -> Result<StatusView, StoreError> {
         let now = self.clock.steady();
-        self.read(move |db| read::status(db, now)).await
+        let status = self.read(move |db| read::status(db, now)).await?;
+        Ok(StatusView { replicas: self.itself.list(), ..status })
     }
 
     async fn jobs(&self, filter: JobFilter) -> Result<Page<JobView>, StoreError> {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::*;
 use crate::domain::{AlertId, JobId, ProviderName, Scope, Session, Severity, SourceName, Traces};
 use crate::policy::{Policy, PolicySettings};
-use crate::provider::{CredentialReport, ListQuery, ProviderKind, SessionPage};
+use crate::provider::{CredentialReport, ListQuery, ProviderKind, SessionPage, Share};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -64,6 +64,8 @@ impl Provider for Told {
     fn wait(&self) -> Option<Duration> {
         None
     }
+
+    fn divide(&self, _: Share) {}
 }
 
 fn account() -> Account {

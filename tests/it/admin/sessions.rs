@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use serde_json::json;
 use sever::domain::{Account, Look, Revocation, RevokeRequest, Session, Subject};
 use sever::provider::{
-    CallReport, CredentialReport, ListQuery, Provider, ProviderError, ProviderKind, ProviderSettings, Providers,
-    SessionPage,
+    CallReport, CredentialReport, LimitSettings, ListQuery, Provider, ProviderError, ProviderKind, ProviderSettings,
+    Providers, SessionPage, Share,
 };
 
 use sever::admin::{ProviderInfo, router};
@@ -64,6 +64,8 @@ impl Provider for Directory {
     fn wait(&self) -> Option<Duration> {
         None
     }
+
+    fn divide(&self, _: Share) {}
 }
 
 fn world(lists: bool) -> World {
@@ -110,7 +112,7 @@ async fn what_cannot_be_listed_says_why() {
 async fn values_that_the_provider_does_not_take_are_told_before_it_is_asked() {
     let mut world = world(true);
     let mut state = world.state();
-    let info = ProviderInfo { kind: ProviderKind::TheThingsStack, dry_run: false };
+    let info = ProviderInfo { kind: ProviderKind::TheThingsStack, dry_run: false, limits: LimitSettings::default() };
     state.providers = Arc::new(BTreeMap::from([(okta(), info)]));
     world.router = router(state);
     let get =

@@ -4,10 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use sever::sandbox::okta::Person;
+use sever::store::{ReplicaRole, StatusView};
 
 use crate::process::{Server, sever};
 use crate::service::{OKTA_TOKEN, Setup};
 use crate::support::postgres::Schema;
+use crate::support::store::name;
 use crate::testapp::by_email;
 
 fn on_postgres(config: &Path) {
@@ -51,7 +53,19 @@ async fn one_process_takes_an_alert_in_and_another_ends_the_sessions() {
     let seen = setup.admin(&second, "/v1/status", &setup.secret("oncall")).await;
     assert!(seen.contains("\"done\":1"), "{seen}");
     assert_eq!(setup.sandbox.okta().revocations_of(&ana.id), 1);
-    for server in [intake, first, second] {
+    let status: StatusView = serde_json::from_str(&seen).expect("a status");
+    let roles: Vec<_> = status.replicas.iter().map(|it| it.roles.as_slice()).collect();
+    assert_eq!(roles, [&[ReplicaRole::Intake][..], &[ReplicaRole::Worker], &[ReplicaRole::Worker]]);
+    let share = status.shares[&name("okta")];
+    assert_eq!((share.workers, share.concurrency), (2, 4), "half of the default");
+    let metrics = setup.admin(&intake, "/metrics", &setup.secret("oncall")).await;
+    assert!(metrics.contains("sever_replicas_live 3"), "{metrics}");
+
+    assert_eq!(second.terminate().0, Some(0));
+    let seen = setup.admin(&first, "/v1/status", &setup.secret("oncall")).await;
+    let status: StatusView = serde_json::from_str(&seen).expect("a status");
+    assert_eq!((status.replicas.len(), status.workers()), (2, 1), "one that ends leaves at once: {seen}");
+    for server in [intake, first] {
         let log = server.log();
         let (status, took) = server.terminate();
         assert_eq!(status, Some(0), "{log:?}");

@@ -13,15 +13,7 @@ use crate::provider::{Provider, ProviderError};
 const RESETS: [Operation; 2] = [Operation::Reset, Operation::ResetBulk];
 const ENDS: [Operation; 3] = [Operation::Reset, Operation::ResetBulk, Operation::Invalidate];
 const ADMIN: [Operation; 4] = [Operation::List, Operation::Reset, Operation::ResetBulk, Operation::Invalidate];
-const ALL: [Operation; 7] = [
-    Operation::AuthTest,
-    Operation::LookupByEmail,
-    Operation::UserInfo,
-    Operation::List,
-    Operation::Reset,
-    Operation::ResetBulk,
-    Operation::Invalidate,
-];
+const ALL: [Operation; 7] = Operation::ALL;
 
 fn answer(status: u16, body: &str) -> Answer {
     let status = http::StatusCode::from_u16(status).expect("a status");

@@ -235,3 +235,16 @@ CREATE TABLE outbox_groups (
 
 -- Traces of the alerts behind a job: `traceparent`, one a line, the first with its `tracestate` behind a blank.
 ALTER TABLE jobs ADD COLUMN traces text; -- NULL: none
+
+-- Processes that share this store. One that has said nothing for a while counts as gone, whatever stands here.
+CREATE SEQUENCE replicas_seq;
+CREATE TABLE replicas (
+  id         text     PRIMARY KEY,
+  takes_in   boolean  NOT NULL,
+  works      boolean  NOT NULL,
+  version    text     NOT NULL,
+  started_at bigint   NOT NULL,          -- its own clock
+  seen_at    bigint   NOT NULL,
+  joined     bigint   NOT NULL,          -- another one each time it comes back after it counted as gone
+  counts     bigint[] NOT NULL           -- the numbers of those it divides the limits of providers by, itself included
+);
