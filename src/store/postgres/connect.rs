@@ -1,5 +1,7 @@
 //! Connections: few, kept, and each with limits of its own on the server, so that nothing waits for ever.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -16,9 +18,6 @@ const CONNECTION_WITHIN: Duration = Duration::from_secs(4);
 
 /// Connections for looking things up.
 const READERS: usize = 4;
-
-/// One for each lane.
-const WRITERS: usize = 2;
 
 /// One that nobody else uses: a sign of life must not wait behind a look into a million jobs.
 const HEARTS: usize = 1;
@@ -39,7 +38,6 @@ const PLANS: &str = "; SET plan_cache_mode = force_generic_plan; SET enable_seqs
 pub(super) struct Connections {
     pub(super) url: PostgresUrl,
     pub(super) tls: MakeRustlsConnect,
-    pub(super) writers: Pool,
     readers: Pool,
     hearts: Pool,
 }
@@ -47,11 +45,9 @@ pub(super) struct Connections {
 impl Connections {
     pub(super) fn new(url: &PostgresUrl) -> anyhow::Result<Self> {
         let tls = tls::connector(url.root.as_deref())?;
-        let (writers, readers) = (format!("{LIMITS}{PLANS}"), LIMITS.to_owned());
         Ok(Self {
-            writers: pool(url, &tls, writers, WRITERS)?,
-            readers: pool(url, &tls, readers.clone(), READERS)?,
-            hearts: pool(url, &tls, readers, HEARTS)?,
+            readers: pool(url, &tls, LIMITS.to_owned(), READERS, Arc::default())?,
+            hearts: pool(url, &tls, LIMITS.to_owned(), HEARTS, Arc::default())?,
             url: url.clone(),
             tls,
         })
@@ -59,6 +55,13 @@ impl Connections {
 
     pub(super) async fn reader(&self) -> Result<Object, StoreError> {
         self.readers.get().await.map_err(|error| StoreError::Unavailable(no_connection(&error)))
+    }
+
+    /// The connection of one more lane.
+    pub(super) fn lane(&self) -> anyhow::Result<Sessions> {
+        let begun = Arc::default();
+        let pool = pool(&self.url, &self.tls, format!("{LIMITS}{PLANS}"), 1, Arc::clone(&begun))?;
+        Ok(Sessions { pool, begun })
     }
 
     /// The connection for signs of life.
@@ -72,16 +75,38 @@ impl Connections {
     }
 }
 
+/// The connection of a lane, made anew where it broke.
+pub(super) struct Sessions {
+    pool: Pool,
+    begun: Arc<AtomicU64>,
+}
+
+impl Sessions {
+    /// The connection, and its number: whatever lives as long as a connection belongs to one number.
+    pub(super) async fn get(&self) -> Result<(Object, u64), StoreError> {
+        let session = self.pool.get().await.map_err(|error| StoreError::Unavailable(no_connection(&error)))?;
+        // There is only this one, and only the lane asks for it.
+        Ok((session, self.begun.load(Ordering::Acquire)))
+    }
+}
+
 /// What has to be polled for a connection to live.
 pub(super) type Driver = tokio_postgres::Connection<
     tokio_postgres::Socket,
     <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>>::Stream,
 >;
 
-fn pool(url: &PostgresUrl, tls: &MakeRustlsConnect, settings: String, size: usize) -> anyhow::Result<Pool> {
+fn pool(
+    url: &PostgresUrl,
+    tls: &MakeRustlsConnect,
+    settings: String,
+    size: usize,
+    begun: Arc<AtomicU64>,
+) -> anyhow::Result<Pool> {
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let settle = Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
         let settings = settings.clone();
+        begun.fetch_add(1, Ordering::AcqRel);
         Box::pin(async move { client.batch_execute(&settings).await.map_err(HookError::Backend) })
     });
     Pool::builder(Manager::from_config(url.config.clone(), tls.clone(), recycling))

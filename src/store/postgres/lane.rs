@@ -5,12 +5,14 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Object, Pool};
+use deadpool_postgres::Object;
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::batch::{Asked, Batch, Change};
-use super::fault::{Fault, no_connection};
+use super::chains;
+use super::connect::Sessions;
+use super::fault::Fault;
 use super::hints::Hints;
 use super::time::Timing;
 use super::tx::{Chain, Committed, Tx};
@@ -38,7 +40,7 @@ pub(super) struct Lane(mpsc::Sender<Change>);
 
 /// What the task works with.
 pub(super) struct Parts {
-    pub(super) pool: Pool,
+    pub(super) sessions: Sessions,
     pub(super) timing: Timing,
     pub(super) metrics: Arc<Metrics>,
     pub(super) hints: Arc<Hints>,
@@ -52,7 +54,7 @@ impl Lane {
     #[expect(clippy::disallowed_methods, reason = "must outlive the drain, in which attempts are still settled")]
     pub(super) fn start(parts: Parts) -> Self {
         let (queue, changes) = mpsc::channel(QUEUE);
-        tokio::spawn(Writer { parts, chain: Chain::begin() }.run(changes));
+        tokio::spawn(Writer { parts, chain: None }.run(changes));
         Self(queue)
     }
 
@@ -74,7 +76,8 @@ impl Lane {
 
 struct Writer {
     parts: Parts,
-    chain: Chain,
+    /// Where its chain stands, and the connection that keeps others from it.
+    chain: Option<(u64, Chain)>,
 }
 
 impl Writer {
@@ -126,7 +129,7 @@ impl Writer {
     async fn try_commit(&mut self, batch: &mut Batch) -> Result<(), Fault> {
         let started = self.parts.timing.clock.steady();
         let mut tries = 1;
-        let committed = loop {
+        let wake = loop {
             match self.attempt(batch).await {
                 Err(fault) if fault.is_clash() && tries < TRIES => tries += 1,
                 ended => break ended?,
@@ -134,38 +137,45 @@ impl Writer {
         };
         let took = Duration::try_from(self.parts.timing.clock.steady() - started).unwrap_or_default();
         self.parts.metrics.commit(took, batch.len());
-        self.chain = committed.chain;
-        if committed.wake {
+        if wake {
             self.parts.hints.tell();
         }
         Ok(())
     }
 
     /// A connection on which anything went wrong is closed: what it had begun is undone with it. Whether its commit was
-    /// still made is not known then, so the record goes on under a new name; unless the server says that it was undone,
-    /// for each name stands in every seal from then on.
-    async fn attempt(&mut self, batch: &mut Batch) -> Result<Committed, Fault> {
+    /// still made is not known then; the next connection finds out, or goes on with another chain. Whether workers are to
+    /// be woken.
+    async fn attempt(&mut self, batch: &mut Batch) -> Result<bool, Fault> {
         let unavailable = |text: String| Fault::Said(StoreError::Unavailable(text));
-        let db = self.parts.pool.get().await.map_err(|error| unavailable(no_connection(&error)))?;
+        let (db, session) = self.parts.sessions.get().await?;
         // A change that panics would otherwise take the lane with it, and every later alert would be refused.
-        let work = AssertUnwindSafe(self.transact(&db, batch)).catch_unwind();
+        let work = AssertUnwindSafe(self.transact(&db, session, batch)).catch_unwind();
         let ended = match tokio::time::timeout(COMMIT_WITHIN, work).await {
             Ok(Ok(ended)) => ended,
             Ok(Err(_)) => Err(unavailable("a change made no sense to this sever; the log has more".to_owned())),
             Err(_) => Err(unavailable("PostgreSQL did not answer in time".to_owned())),
         };
-        if let Err(fault) = &ended {
-            drop(Object::take(db));
-            if !fault.is_clash() && !fault.is_about_data() {
-                self.chain = Chain::begin();
+        match ended {
+            Ok(committed) => {
+                self.chain = Some((session, committed.chain));
+                Ok(committed.wake)
+            }
+            Err(fault) => {
+                drop(Object::take(db));
+                self.chain = None;
+                Err(fault)
             }
         }
-        ended
     }
 
-    async fn transact(&self, db: &Object, batch: &mut Batch) -> Result<Committed, Fault> {
+    async fn transact(&self, db: &Object, session: u64, batch: &mut Batch) -> Result<Committed, Fault> {
         let routes = Arc::clone(&self.parts.routes.borrow());
-        let mut tx = Tx::begin(db, self.chain.clone(), &self.parts.timing, &batch.locks(), routes).await?;
+        let chain = match &self.chain {
+            Some((of, chain)) if *of == session => chain.clone(),
+            _ => chains::take(db).await?,
+        };
+        let mut tx = Tx::begin(db, chain, &self.parts.timing, &batch.locks(), routes).await?;
         batch.apply(&mut tx, &self.parts).await?;
         tx.finish().await
     }

@@ -12,6 +12,7 @@ mod batch;
 mod bind;
 mod budget;
 mod bulk;
+mod chains;
 mod circuit;
 mod claim;
 mod codec;
@@ -102,15 +103,15 @@ impl PostgresStore {
         })??;
         let hints = Arc::new(Hints::default());
         let (routes, routing) = watch::channel(Arc::default());
-        let parts = || Parts {
-            pool: connections.writers.clone(),
+        let parts = |sessions| Parts {
+            sessions,
             timing: timing.clone(),
             metrics: Arc::clone(&metrics),
             hints: Arc::clone(&hints),
             cap,
             routes: routing.clone(),
         };
-        let (changes, claims) = (Lane::start(parts()), Lane::start(parts()));
+        let (changes, claims) = (Lane::start(parts(connections.lane()?)), Lane::start(parts(connections.lane()?)));
         let listener = listen(Arc::clone(&hints).run(connections.clone(), Arc::clone(&timing.clock)));
         Ok(Self { changes, claims, connections, timing, hints, routes, listener })
     }

@@ -55,7 +55,7 @@ pub(super) async fn heads(db: &ClientWrapper) -> Result<Heads, Fault> {
 }
 
 /// The last row of each writer, the newest first. There are few writers: one seek for each.
-async fn ends(db: &ClientWrapper) -> Result<Vec<Head>, Fault> {
+pub(super) async fn ends(db: &ClientWrapper) -> Result<Vec<Head>, Fault> {
     let sql = "WITH RECURSIVE w (writer) AS (
            (SELECT writer FROM audit ORDER BY writer LIMIT 1)
            UNION ALL SELECT (SELECT audit.writer FROM audit WHERE audit.writer > w.writer ORDER BY audit.writer LIMIT 1)

@@ -43,9 +43,19 @@ pub(super) struct Chain {
 }
 
 impl Chain {
-    /// A new one, under a new name: how far an earlier one got may not be known.
+    /// A new one, under a new name.
     pub(super) fn begin() -> Self {
         Self { writer: Uuid::now_v7().to_string(), hash: [0; 32] }
+    }
+
+    /// One that was begun before, after its last row.
+    pub(super) fn resume(writer: &str, hash: [u8; 32]) -> Self {
+        Self { writer: writer.to_owned(), hash }
+    }
+
+    /// Its name.
+    pub(super) fn writer(&self) -> &str {
+        &self.writer
     }
 }
 

@@ -6,10 +6,13 @@ use sever::audit::{Check, Finding, PublicKeys, Report, SigningKey};
 use sever::clock::Clock;
 use sever::domain::{Next, Outcome};
 use sever::sealer::Sealer;
-use sever::store::{AuditStore, AuditView, JobStore, Operations, PostgresStore, StoreError, StoreUrl, read_audit};
+use sever::store::{
+    AuditStore, AuditView, JobStore, Operations, PostgresStore, QuarantineCap, StoreError, StoreUrl, read_audit,
+};
+use sever::telemetry::Metrics;
 
 use super::{Pair, admit, claim};
-use crate::support::postgres::connect;
+use crate::support::postgres::{connect, run};
 use crate::support::store::{DAY, HOUR, Mail, okta, operator, settlement};
 
 /// Two replicas, each of which has written, and sealed what both have written.
@@ -89,6 +92,61 @@ async fn what_both_wrote_is_one_record() {
     assert_eq!(report.rows, record.rows().await.len() as u64);
     let newest = record.pair.one.seals(None, 1).await.expect("seals").items.remove(0).statement;
     assert_eq!((newest.number, newest.heads.len()), (4, 4), "two lanes of two replicas: {newest:?}");
+}
+
+async fn writers(record: &Record) -> usize {
+    record.rows().await.into_iter().map(|row| row.writer).collect::<std::collections::BTreeSet<_>>().len()
+}
+
+/// Ends every connection that holds a chain, in the middle of whatever it does. The server needs a moment for it.
+async fn cut_off(record: &Record) {
+    let sql = "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
+         WHERE locktype = 'advisory' AND classid = 1936029285 AND objsubid = 2 AND application_name = $1";
+    let client = connect(&record.pair.schema.url()).await;
+    let ended = client.query(sql, &[&record.pair.schema.name()]).await.expect("ended");
+    assert!(!ended.is_empty(), "no connection holds a chain");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_start_go_on_with_chains_that_nobody_writes() {
+    let mut record = Record::sealed().await;
+    assert_eq!(writers(&record).await, 4);
+    for round in 0..3 {
+        let (url, clock) = (record.pair.schema.parsed(), record.pair.clock.clone());
+        let open = PostgresStore::open_by_hand(&url, clock, Arc::new(Metrics::new()), QuarantineCap::default());
+        // The one before lives until the new one is there.
+        record.pair.one = Arc::new(run(open).expect("a store"));
+        work(&record.pair, &record.pair.one, &format!("next{round}")).await;
+    }
+    // Where the connections of the last one were still open, there was nothing to go on with.
+    assert!(writers(&record).await <= 6, "each start began a new one");
+    record.sealers[1].seal().await.expect("sealed").expect("a seal");
+    assert_eq!(record.check().await.findings, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_never_write_one_chain_also_when_connections_break() {
+    let record = Record::sealed().await;
+    let mut names = 0;
+    for round in 0..12 {
+        cut_off(&record).await;
+        // Both come back at the same moment; what was asked on the broken connection may have failed.
+        let stores = record.pair.both();
+        let tries = stores.into_iter().enumerate().map(async |(number, store)| {
+            for attempt in 0..100 {
+                let name = format!("{round}-{number}-{attempt}");
+                let mail = Mail::new(&name).alert(&name, [okta(&format!("{name}@x"))]);
+                if store.admit(mail.admission(record.pair.clock.now())).await.is_ok() {
+                    return;
+                }
+            }
+            panic!("the store did not come back");
+        });
+        futures_util::future::join_all(tries).await;
+        names = writers(&record).await;
+    }
+    assert_eq!(record.check().await.findings, []);
+    assert!(names <= 8, "{names} chains after 12 breaks: they are not gone on with");
 }
 
 #[tokio::test(flavor = "multi_thread")]

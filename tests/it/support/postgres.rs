@@ -55,7 +55,12 @@ impl Schema {
 
     pub(crate) fn url(&self) -> String {
         let joint = if self.server.contains('?') { '&' } else { '?' };
-        format!("{}{joint}options=-c%20search_path%3D{}", self.server, self.name)
+        format!("{}{joint}options=-c%20search_path%3D{name}&application_name={name}", self.server, name = self.name)
+    }
+
+    /// Its name, which is also that of every connection made by its URL.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(crate) fn parsed(&self) -> PostgresUrl {
