@@ -32,8 +32,3 @@ pub mod telemetry;
 pub mod tls;
 pub mod verify;
 pub mod worker;
-
-/// A job's futures are some kilobytes each, made on one thread and often dropped on another. For that, the allocator of
-/// the C library takes locks and searches; it was the largest single cost of a job beside its calls.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

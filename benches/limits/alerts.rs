@@ -6,8 +6,8 @@ use sever::clock::{Clock, SystemClock};
 use sever::domain::JobId;
 use sever::verify::{Signer, VerifySettings};
 
-/// As a sender has it.
-pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=";
+pub(crate) use crate::person::Subject;
+use crate::person::{SECRET, body};
 
 /// As somebody has it who is no sender.
 const WRONG_SECRET: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
@@ -17,23 +17,6 @@ pub(crate) const PATH: &str = "/v1/alerts/edr";
 
 /// Another source, with another secret.
 pub(crate) const OTHER_PATH: &str = "/v1/alerts/other";
-
-/// Bytes of an alert's body.
-const BODY: usize = 1024;
-
-/// Somebody whose sessions are to end.
-#[derive(Debug, Clone)]
-pub(crate) struct Subject {
-    pub(crate) id: String,
-    pub(crate) email: String,
-}
-
-impl Subject {
-    /// The number-th person. Ids look like Okta's.
-    pub(crate) fn numbered(number: usize) -> Self {
-        Self { id: format!("00u{number:017}"), email: format!("person-{number:07}@example.com") }
-    }
-}
 
 /// One signed request for each of these people, as bytes on the wire.
 pub(crate) fn requests(people: impl Iterator<Item = Subject>) -> Vec<Vec<u8>> {
@@ -85,18 +68,4 @@ fn request(signer: &Signer, path: &str, person: &Subject, now: Timestamp) -> Vec
     request.push_str("\r\n");
     request.push_str(&body);
     request.into_bytes()
-}
-
-fn body(person: &Subject, now: Timestamp) -> String {
-    let alert = |detail: &str| {
-        json!({
-            "id": person.id, "kind": "session_stolen", "severity": "critical", "occurred_at": now.to_string(),
-            "subjects": [{"email": person.email, "ids": {"okta": person.id}}],
-            "reason": "infostealer cookie seen for sale",
-            "attributes": {"ip": "203.0.113.9", "detail": detail},
-        })
-        .to_string()
-    };
-    let bare = alert("").len();
-    alert(&"x".repeat(BODY - bare))
 }

@@ -20,7 +20,8 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::alerts::{PATH, SECRET};
+use crate::alerts::PATH;
+use crate::person::SECRET;
 use crate::rows::Rows;
 use crate::service::folder;
 

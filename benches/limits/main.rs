@@ -6,6 +6,7 @@
 
 mod alerts;
 mod amqp;
+mod config;
 mod cpu;
 mod drain;
 mod forged;
@@ -14,6 +15,7 @@ mod intake;
 mod limit;
 mod load;
 mod memory;
+mod person;
 mod report;
 mod rows;
 mod service;
@@ -28,6 +30,10 @@ use sever::sandbox::okta::Person;
 use tokio::runtime::{Builder, Runtime};
 
 use report::Line;
+
+/// As `sever` has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How long and how often.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,6 @@
 //! The real service, from a config file to its listener.
 
-use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use sever::app::{Addresses, App};
@@ -11,19 +10,10 @@ use sever::config::Loaded;
 use sever::lifecycle::Lifecycle;
 use tempfile::TempDir;
 
-use crate::alerts::SECRET;
-
-/// Of a source from which nothing authentic comes.
-const OTHER_SECRET: &str = "whsec_b3RoZXIgc291cmNlLCBvdGhlciBzZWNyZXQsIDMyYnk=";
-
-/// What the sandbox takes.
-pub(crate) const TOKEN: &str = "00testTokenThatTheSandboxTakes0123456789";
+pub(crate) use crate::config::{TOKEN, store_of, write_config};
 
 /// Attempts at once where nothing else is said.
 pub(crate) const CONCURRENCY: usize = 32;
-
-/// Accounts that no rule may touch.
-const PROTECTED: usize = 100;
 
 /// A running service with its files.
 pub(crate) struct Service<A = Addresses> {
@@ -75,55 +65,7 @@ impl<A> Service<A> {
     }
 }
 
-pub(crate) fn store_of(folder: &Path) -> PathBuf {
-    folder.join("sever.db")
-}
-
 /// On the disk of the build, not in memory.
 pub(crate) fn folder() -> TempDir {
     TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder")
-}
-
-/// Three rules of which one matches, budgets that have room for everyone, and accounts that are protected.
-pub(crate) fn write_config(folder: &Path, okta: &str, concurrency: usize) -> PathBuf {
-    let mut text = format!(
-        r#"
-listen: 127.0.0.1:0
-store: sqlite://{store}
-sources:
-  edr:
-    verify: {{scheme: standard-webhooks, secrets: [{{value: "{SECRET}"}}]}}
-  other:
-    verify: {{scheme: standard-webhooks, secrets: [{{value: "{OTHER_SECRET}"}}]}}
-providers:
-  okta:
-    kind: okta
-    url: {okta}
-    credentials: {{api_token: {{value: {TOKEN}}}}}
-    limits: {{concurrency: {concurrency}}}
-rules:
-  - name: stolen session
-    when: alert.severity >= high && alert.kind == "session_stolen"
-    revoke: [{{provider: okta}}]
-  - name: impossible travel
-    when: alert.severity >= medium && alert.kind in ["impossible_travel", "new_country"]
-    revoke: [{{provider: okta}}]
-  - name: known bad address
-    when: alert.attributes.?ip.orValue("").startsWith("198.51.100.") && alert.kind != "test"
-    revoke: [{{provider: okta}}]
-guardrails:
-  budgets:
-    - {{users: 1000000, per: 10m}}
-    - {{source: edr, users: 1000000, per: 10m}}
-    - {{provider: okta, users: 1000000, per: 10m, reserve: {{severity: critical, users: 1000}}}}
-  protected:
-"#,
-        store = store_of(folder).display()
-    );
-    for number in 0..PROTECTED {
-        writeln!(text, "    - {{email: \"breakglass-{number:03}-*@example.com\"}}").expect("written");
-    }
-    let file = folder.join("sever.yaml");
-    std::fs::write(&file, text).expect("the config is written");
-    file
 }
