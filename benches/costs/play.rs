@@ -114,6 +114,9 @@ impl Stage {
         self.work(TIMES).await;
         phases.push(meter.stop(&format!("job{on}"), TIMES));
         assert_eq!(self.done().await, (WARM_UP + TIMES) as u64, "every job is done");
+        let meter = Meter::start(&counters);
+        self.look(TIMES).await;
+        phases.push(meter.stop(&format!("nothing due{on}"), TIMES));
         phases
     }
 
@@ -159,6 +162,13 @@ impl Stage {
             for attempt in started {
                 attempt.await.expect("it ends well");
             }
+        }
+    }
+
+    /// What a worker does ten times a second while there is no job.
+    async fn look(&self, times: usize) {
+        for _ in 0..times {
+            assert!(self.app.worker.step().await.is_empty(), "no job is left");
         }
     }
 

@@ -11,8 +11,17 @@ const BEGIN: &str = "<!-- costs: begin -->\n";
 const END: &str = "<!-- costs: end -->";
 
 /// What is measured, in the order in which it happens.
-const COLUMNS: [&str; 7] =
-    ["alert", "redelivery", "forged alert", "job", "alert, PostgreSQL", "redelivery, PostgreSQL", "job, PostgreSQL"];
+const COLUMNS: [&str; 9] = [
+    "alert",
+    "redelivery",
+    "forged alert",
+    "job",
+    "nothing due",
+    "alert, PostgreSQL",
+    "redelivery, PostgreSQL",
+    "job, PostgreSQL",
+    "nothing due, PostgreSQL",
+];
 
 /// What is counted, from the whole to its parts.
 const ROWS: [&str; 10] = [
@@ -44,7 +53,7 @@ pub(crate) fn write(budget: &Budget) {
     let (before, rest) = text.split_once(BEGIN).expect("the first marker");
     let (_, after) = rest.split_once(END).expect("the second marker");
     let mut table = head();
-    for (build, name) in [(OPTIMISED, "instructions"), (UNOPTIMISED, "the same, unoptimised")] {
+    for (build, name) in [(OPTIMISED, INSTRUCTIONS), (UNOPTIMISED, "instructions, unoptimised")] {
         if let Some(build) = budget.0.get(build) {
             row(&mut table, name, &build.costs, INSTRUCTIONS);
         }

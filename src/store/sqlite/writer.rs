@@ -207,11 +207,16 @@ impl Loop {
         while let Some(first) = inbox.first() {
             let (mut changes, began) = (vec![first], self.clock.steady());
             match self.commit(&mut changes, &mut inbox) {
-                Ok(number) => {
+                Ok(Committed { number, wrote: true }) => {
                     self.syncs.hand_in(Commit { number, changes, began });
                     if let Some(checkpoints) = &mut self.checkpoints {
                         checkpoints.committed(&self.connection);
                     }
+                }
+                // A sync would do nothing but make the disk flush its cache: whatever these changes saw is on disk.
+                Ok(Committed { number, wrote: false }) => {
+                    self.durable.reached(number);
+                    changes.into_iter().for_each(|change| change.answer(None));
                 }
                 Err(error) => {
                     tracing::error!(error = %error, changes = changes.len(), "a commit failed; nothing of it was kept");
@@ -229,8 +234,8 @@ impl Loop {
         }
     }
 
-    /// Writes the changes, and those that come in meanwhile, to the log; the number of the commit.
-    fn commit(&mut self, changes: &mut Vec<Queued>, inbox: &mut Inbox) -> Result<u64, StoreError> {
+    /// Writes the changes, and those that come in meanwhile, to the log.
+    fn commit(&mut self, changes: &mut Vec<Queued>, inbox: &mut Inbox) -> Result<Committed, StoreError> {
         let before = self.chain.clone();
         let shared = Arc::clone(&self.people);
         let people = &mut *shared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -250,10 +255,15 @@ impl Loop {
 
     /// A savepoint for each change costs a copy of every page it touches. Hardly any change fails after it has written
     /// something; only then is everything undone and done again, with savepoints.
-    fn apply(&mut self, changes: &mut Vec<Queued>, inbox: &mut Inbox, people: &mut People) -> Result<u64, StoreError> {
+    fn apply(
+        &mut self,
+        changes: &mut Vec<Queued>,
+        inbox: &mut Inbox,
+        people: &mut People,
+    ) -> Result<Committed, StoreError> {
         let before = self.chain.clone();
-        if let Some(number) = self.transact(changes, inbox, people, Care::Trusting)? {
-            return Ok(number);
+        if let Some(committed) = self.transact(changes, inbox, people, Care::Trusting)? {
+            return Ok(committed);
         }
         self.chain = before;
         people.go_back(0);
@@ -267,7 +277,8 @@ impl Loop {
         inbox: &mut Inbox,
         people: &mut People,
         care: Care,
-    ) -> Result<Option<u64>, StoreError> {
+    ) -> Result<Option<Committed>, StoreError> {
+        let written_before = self.connection.total_changes();
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let (chain, leases, routes) = (&mut self.chain, &mut self.leases, &mut self.routes);
         let mut tx = Tx::new(&self.connection, self.clock.as_ref(), chain, leases, routes, people);
@@ -290,7 +301,7 @@ impl Loop {
         self.syncs.wait()?;
         let wake = tx.finish()?;
         changes.iter_mut().for_each(|change| change.answer_ahead());
-        let number = self.durable.begin();
+        let (number, wrote) = (self.durable.begin(), self.connection.total_changes() != written_before);
         let committed = self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
         // Workers may look already: nothing that they do comes before this in the log.
         match committed {
@@ -298,7 +309,7 @@ impl Loop {
             Ok(_) => {}
             Err(_) => self.durable.reached(number),
         }
-        Ok(committed.map(|_| Some(number))?)
+        Ok(committed.map(|_| Some(Committed { number, wrote }))?)
     }
 }
 
@@ -313,6 +324,15 @@ fn gather(changes: &mut Vec<Queued>, inbox: &mut Inbox, syncs: &Syncs, tx: &mut 
     }
     changes.push(change);
     true
+}
+
+/// A transaction that has ended. What came before it is on disk.
+#[derive(Debug, Default)]
+struct Committed {
+    /// From [`Durable::begin`].
+    number: u64,
+    /// Whether anything of it is in the log.
+    wrote: bool,
 }
 
 /// How the changes of a transaction are kept apart.
@@ -419,6 +439,23 @@ mod tests {
         assert!(second.await.is_ok());
         say.send(Ok(())).expect("heard");
         assert_eq!(writer.run(When::Durable, names("gates")).await.expect("names"), ["first", "second"]);
+    }
+
+    #[tokio::test]
+    async fn what_writes_nothing_asks_for_no_sync_and_waits_for_the_one_before() {
+        let (say, log) = disk();
+        let writer = Arc::new(writer(log));
+        let nothing = |_: &mut Tx<'_>| Ok(());
+        // The disk says nothing yet: a sync would wait.
+        assert!(ask(&writer, nothing).await.is_ok());
+        let mut first = ask(&writer, gate("first", false));
+        assert!(is_pending(&mut first).await);
+        let mut second = ask(&writer, nothing);
+        assert!(is_pending(&mut second).await, "it may have seen what is not on disk");
+
+        say.send(Ok(())).expect("heard");
+        assert!(first.await.is_ok() && second.await.is_ok());
+        assert!(writer.durable().all().await.is_ok(), "readers wait for no sync that never comes");
     }
 
     #[tokio::test]
