@@ -259,7 +259,7 @@ fn record(
     actor: &Actor,
 ) -> Result<(), StoreError> {
     let (event, detail) = receipts::row(admission, (status, reason), alerts);
-    tx.record(event, None, alerts.first().map(|alert| alert.id), actor, &detail.to_string())?;
+    tx.record(event, None, alerts.first().map(|alert| alert.id), actor, &detail)?;
     Ok(())
 }
 
