@@ -170,7 +170,9 @@ impl Patterns {
 /// capitals (`0` becomes `O`) that the names beside it no longer have.
 fn disguise(folded: &str) -> String {
     if folded.is_ascii() {
-        let looks: String = folded.bytes().map(|byte| ASCII_LOOKS[usize::from(byte)].as_str()).collect();
+        // An `m` looks like `rn`; none looks like more than two.
+        let mut looks = String::with_capacity(2 * folded.len());
+        looks.extend(folded.bytes().map(|byte| ASCII_LOOKS[usize::from(byte)].as_str()));
         return fold(&looks);
     }
     fold(&skeleton(folded).collect::<String>())
