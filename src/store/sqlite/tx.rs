@@ -1,6 +1,7 @@
 //! One transaction: what every change in it shares.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
@@ -15,7 +16,7 @@ use crate::store::Routes;
 /// The end of this process's audit chain.
 #[derive(Debug, Clone)]
 pub(super) struct Chain {
-    writer: String,
+    writer: Arc<str>,
     head: Head,
 }
 
@@ -34,7 +35,7 @@ impl Chain {
                 Ok((row.get(0)?, Head { seq: row.get(1)?, hash: row.get(2)? }))
             })
             .optional()?;
-        let (writer, head) = last.unwrap_or_else(|| (uuid::Uuid::now_v7().to_string(), Head::default()));
+        let (writer, head) = last.unwrap_or_else(|| (uuid::Uuid::now_v7().to_string().into(), Head::default()));
         Ok(Self { writer, head })
     }
 }
