@@ -7,10 +7,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::json;
 
 use super::codec::{alert_guard, json, to_json};
-use super::job::store_job;
+use super::job::{StoredAlert, store_job};
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
-use crate::domain::AlertId;
 use crate::store::receipts::{self, elements, receipt, status_of};
 use crate::store::{
     Admission, Admitted, AlertReceipt, DeliveryStatus, PlannedAlert, QuarantineCap, Receipt, ReceiptStatus, StoreError,
@@ -191,14 +190,15 @@ fn store_alerts(
     let mut rows = Vec::with_capacity(admission.alerts.len());
     let mut receipts = Vec::with_capacity(admission.alerts.len());
     for planned in &admission.alerts {
-        let (row, id) = find_or_insert_alert(tx, delivery, admission, planned)?;
+        let mut alert = find_or_insert_alert(tx, delivery, admission, planned)?;
         let mut jobs = Vec::with_capacity(planned.jobs.len());
         for job in &planned.jobs {
-            jobs.extend(store_job(tx, (row, id), known, admission, planned, job)?);
+            jobs.extend(store_job(tx, alert, known, admission, planned, job)?);
+            alert.is_new = false;
         }
-        rows.push(row);
+        rows.push(alert.row);
         receipts.push(AlertReceipt {
-            id,
+            id: alert.id,
             external_id: planned.external_id.clone(),
             jobs,
             skipped: planned.skipped.clone(),
@@ -212,11 +212,13 @@ fn find_or_insert_alert(
     delivery: i64,
     admission: &Admission,
     alert: &PlannedAlert,
-) -> Result<(i64, AlertId), StoreError> {
+) -> Result<StoredAlert, StoreError> {
     let guard = alert_guard(&admission.issuer, &alert.external_id);
     let known = tx
         .sql("SELECT seq, id FROM alerts WHERE guard = ?1")?
-        .query_row([guard], |row| Ok((row.get(0)?, super::codec::alert_id(row, "id")?)))
+        .query_row([guard], |row| {
+            Ok(StoredAlert { row: row.get(0)?, id: super::codec::alert_id(row, "id")?, is_new: false })
+        })
         .optional()?;
     if let Some(known) = known {
         if !alert.jobs.is_empty() {
@@ -225,7 +227,7 @@ fn find_or_insert_alert(
                 "UPDATE alerts SET delivery = ?2 WHERE seq = ?1
                  AND NOT EXISTS (SELECT 1 FROM alert_jobs WHERE alert = ?1)",
             )?
-            .execute(params![known.0, delivery])?;
+            .execute(params![known.row, delivery])?;
         }
         return Ok(known);
     }
@@ -248,7 +250,7 @@ fn find_or_insert_alert(
             delivery,
             to_json(&alert.skipped)?,
         ])?;
-    Ok((row, alert.id))
+    Ok(StoredAlert { row, id: alert.id, is_new: true })
 }
 
 fn record(

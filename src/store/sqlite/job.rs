@@ -10,6 +10,15 @@ use crate::audit::{Actor, AuditEvent};
 use crate::domain::{AlertId, JobId, JobState, NewJob, Origin, RevokeRequest, TraceContext, Traces};
 use crate::store::{Admission, JobReceipt, PlannedAlert, StoreError};
 
+/// An alert as stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StoredAlert {
+    pub(super) row: i64,
+    pub(super) id: AlertId,
+    /// Nothing was stored of it before: it has no job.
+    pub(super) is_new: bool,
+}
+
 /// The job of this alert: the one it has already, a queued one that takes it in, or a new one. `None`: it had one that
 /// ended so long ago that it was pruned.
 ///
@@ -17,7 +26,7 @@ use crate::store::{Admission, JobReceipt, PlannedAlert, StoreError};
 /// if a mended mapping gives the alert another id.
 pub(super) fn store_job(
     tx: &mut Tx<'_>,
-    alert: (i64, AlertId),
+    alert: StoredAlert,
     before: &[i64],
     admission: &Admission,
     planned: &PlannedAlert,
@@ -25,19 +34,21 @@ pub(super) fn store_job(
 ) -> Result<Option<JobReceipt>, StoreError> {
     let request = to_json(&job.request)?;
     let key = job_key(job, &request);
-    if let Some(known) = job_of_alert(tx, alert.0, key)? {
+    if !alert.is_new
+        && let Some(known) = job_of_alert(tx, alert.row, key)?
+    {
         return Ok(known);
     }
     if let Some((row, receipt)) = job_of_any(tx, before, key)? {
-        link(tx, alert.0, key, row)?;
+        link(tx, alert.row, key, row)?;
         return Ok(Some(receipt));
     }
     let absorbing = if job.origin == Origin::Due { queued_for(tx, job)? } else { None };
     let (row, receipt) = match absorbing {
-        Some(queued) => absorb(tx, queued, alert.1, admission.trace.as_ref(), job)?,
-        None => insert_job(tx, alert.1, admission, planned, job, &request)?,
+        Some(queued) => absorb(tx, queued, alert.id, admission.trace.as_ref(), job)?,
+        None => insert_job(tx, alert.id, admission, planned, job, &request)?,
     };
-    link(tx, alert.0, key, row)?;
+    link(tx, alert.row, key, row)?;
     Ok(Some(receipt))
 }
 
