@@ -161,6 +161,7 @@ mod tests {
             alerts: Vec::new(),
             quarantine: None,
             elements: Vec::new(),
+            trace: None,
         };
         for reason in [None, Some("line\nbreak")] {
             let told = json!({"source": "edr", "delivery_id": "msg_1", "reason": reason, "alerts": alerts});
