@@ -118,6 +118,8 @@ const STAGES: &[(&str, &[&str])] = &[
             "store::QuarantineView",
             "store::Receipt",
             "store::ReceiptStatus",
+            "store::ReplicaView",
+            "store::ShareView",
             "store::Skipped",
             "store::StatusView",
             // A record is checked from the file: a service that was taken over would lie.

@@ -27,6 +27,7 @@ fn samples() -> BTreeMap<String, BTreeSet<String>> {
     metrics.revoked(&provider, second);
     metrics.done(&provider, Outcome::Verified, second, second);
     metrics.commit(second, 1);
+    metrics.notified("soc", "delivered");
     metrics.jobs.get_or_create(&ProviderState { provider: name.clone(), state: "queued" }).set(1);
     metrics.held.get_or_create(&ProviderReason { provider: name.clone(), reason: "budget" }).set(1);
     metrics.oldest_due.get_or_create(&ProviderOnly { provider: name }).set(1.0);
