@@ -15,10 +15,12 @@ use tokio::task::spawn_blocking;
 use super::network::{Network, Way};
 use super::scene::{REPLICAS, Scene};
 use crate::process::Server;
-use crate::support::broker::until;
 
 /// Longer than a lease. Only in runs that last for minutes.
 const LONG_STOP: Duration = Duration::from_secs(66);
+
+/// Some long silences in a row, each of which one process waits for in vain.
+const START_WITHIN: Duration = Duration::from_secs(600);
 
 pub(super) struct Faults {
     seed: u64,
@@ -119,14 +121,19 @@ async fn replica(faults: &Faults, scene: &Scene, number: usize) -> Server {
     server
 }
 
-/// As a supervisor does: again and again, for the database may be away.
+/// As a supervisor does: again and again, for the database may be away, or silent for longer than a process waits for it,
+/// and that several times in a row.
 async fn start(scene: &Scene, number: usize) -> Server {
-    let config = scene.config_of(number);
-    let server = until("a replica starts", async || {
-        let config = config.clone();
-        spawn_blocking(move || Server::start(&config)).await.expect("no panic").ok()
-    });
-    let server = server.await;
+    let starting = async {
+        loop {
+            let config = scene.config_of(number);
+            match spawn_blocking(move || Server::start(&config)).await.expect("no panic") {
+                Ok(server) => return server,
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    };
+    let server = tokio::time::timeout(START_WITHIN, starting).await.expect("a replica starts");
     *scene.replicas[number].lock().await = Some(server.alerts);
     server
 }
