@@ -18,12 +18,17 @@ pub(crate) fn store_of(folder: &Path) -> PathBuf {
     folder.join("sever.db")
 }
 
-/// Three rules of which one matches, budgets that have room for everyone, and accounts that are protected.
+/// With a store in the folder.
 pub(crate) fn write_config(folder: &Path, okta: &str, concurrency: usize) -> PathBuf {
+    write_config_on(folder, &format!("sqlite://{}", store_of(folder).display()), okta, concurrency)
+}
+
+/// Three rules of which one matches, budgets that have room for everyone, and accounts that are protected.
+pub(crate) fn write_config_on(folder: &Path, store: &str, okta: &str, concurrency: usize) -> PathBuf {
     let mut text = format!(
         r#"
 listen: 127.0.0.1:0
-store: sqlite://{store}
+store: "{store}"
 sources:
   edr:
     verify: {{scheme: standard-webhooks, secrets: [{{value: "{SECRET}"}}]}}
@@ -51,8 +56,7 @@ guardrails:
     - {{source: edr, users: 1000000, per: 10m}}
     - {{provider: okta, users: 1000000, per: 10m, reserve: {{severity: critical, users: 1000}}}}
   protected:
-"#,
-        store = store_of(folder).display()
+"#
     );
     for number in 0..PROTECTED {
         writeln!(text, "    - {{email: \"breakglass-{number:03}-*@example.com\"}}").expect("written");

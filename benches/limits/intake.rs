@@ -11,15 +11,12 @@ use crate::limit::Limit;
 use crate::load::{CONNECTIONS, Heard, send_all};
 use crate::report::{Line, Rounds, millis};
 use crate::rows::{Rows, TABLES};
-use crate::service::{CONCURRENCY, Service};
-
-/// Nothing listens there, and nothing is sent there.
-const NOWHERE: &str = "http://127.0.0.1:9";
+use crate::service::{CONCURRENCY, NOWHERE, Service};
 
 /// One side's rounds.
 #[derive(Default)]
-struct Side {
-    rates: Vec<f64>,
+pub(crate) struct Side {
+    pub(crate) rates: Vec<f64>,
     p50: Vec<f64>,
     p99: Vec<f64>,
     /// Of the store at the end, in bytes.
@@ -27,14 +24,14 @@ struct Side {
 }
 
 impl Side {
-    fn add(&mut self, (heard, size): (Heard, u64)) {
+    pub(crate) fn add(&mut self, (heard, size): (Heard, u64)) {
         self.size = size;
         self.rates.push(heard.per_second());
         self.p50.push(heard.quantile(0.5).as_secs_f64());
         self.p99.push(heard.quantile(0.99).as_secs_f64());
     }
 
-    fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let wait = |waits: &[f64]| millis(Duration::from_secs_f64(Rounds::of(waits.to_vec()).median()));
         let rate = Rounds::of(self.rates.clone()).median();
         format!("{rate:.0}/s, p50 {}, p99 {}", wait(&self.p50), wait(&self.p99))
@@ -79,7 +76,7 @@ fn lines(ours: &Side, same: &Side, one: &Side) -> Vec<Line> {
 async fn pattern() -> Rows {
     let service = Service::start(NOWHERE, CONCURRENCY).await;
     service.pause().await;
-    send(service.addresses.alerts, 1).await;
+    send(service.addresses.alerts, people(1)).await;
     let (_folder, store) = service.stop().await;
     Rows::of(&store)
 }
@@ -87,7 +84,7 @@ async fn pattern() -> Rows {
 async fn service(alerts: usize) -> (Heard, u64) {
     let service = Service::start(NOWHERE, CONCURRENCY).await;
     service.pause().await;
-    let heard = send(service.addresses.alerts, alerts).await;
+    let heard = send(service.addresses.alerts, people(alerts)).await;
     let (_folder, store) = service.stop().await;
     // Pausing is on record as well.
     let size = demand_rows(&store, &TABLES[..5], alerts);
@@ -97,14 +94,20 @@ async fn service(alerts: usize) -> (Heard, u64) {
 async fn limit(rows: Rows, alerts: usize) -> (Heard, u64) {
     let tables = rows.tables();
     let limit = Limit::start(rows).await;
-    let heard = send(limit.address, alerts).await;
+    let heard = send(limit.address, people(alerts)).await;
     let (_folder, store) = limit.stop().await;
     let size = demand_rows(&store, tables, alerts);
     (heard, size)
 }
 
-async fn send(to: std::net::SocketAddr, alerts: usize) -> Heard {
-    let requests = requests((0..alerts).map(Subject::numbered));
+fn people(count: usize) -> impl Iterator<Item = Subject> {
+    (0..count).map(Subject::numbered)
+}
+
+/// An alert about each of them; every one has to be accepted.
+pub(crate) async fn send(to: std::net::SocketAddr, people: impl Iterator<Item = Subject>) -> Heard {
+    let requests = requests(people);
+    let alerts = requests.len();
     let heard = tokio::task::spawn_blocking(move || send_all(to, requests)).await.expect("sent");
     assert_eq!(heard.accepted, alerts, "every alert is accepted");
     heard

@@ -26,7 +26,7 @@ use crate::rows::Rows;
 use crate::service::folder;
 
 /// As in the service.
-const LARGEST_BATCH: usize = 512;
+pub(crate) const LARGEST_BATCH: usize = 512;
 
 /// What a handler hands to the writer.
 pub(crate) struct Taken {
@@ -34,7 +34,8 @@ pub(crate) struct Taken {
     pub(crate) body: Bytes,
 }
 
-type Queued = (Taken, oneshot::Sender<()>);
+/// With whoever waits for its commit.
+pub(crate) type Queued = (Taken, oneshot::Sender<()>);
 
 /// A bare server.
 pub(crate) struct Limit {
@@ -52,12 +53,18 @@ struct Handler {
 
 impl Limit {
     /// Serves on any port, and writes `rows` into a file of its own.
-    #[expect(clippy::disallowed_methods, reason = "there is no drain to wait for")]
     pub(crate) async fn start(rows: Rows) -> Self {
         let folder = folder();
         let file = file_of(&folder);
+        Self { folder, ..Self::over(move |taken| write(&file, &rows, taken)).await }
+    }
+
+    /// Serves on any port; `write` writes what it takes, until nothing more comes.
+    #[expect(clippy::disallowed_methods, reason = "there is no drain to wait for")]
+    pub(crate) async fn over(write: impl FnOnce(&Receiver<Queued>) + Send + 'static) -> Self {
+        let folder = folder();
         let (queue, taken) = sync_channel(10_000);
-        let writer = std::thread::spawn(move || write(&file, &rows, &taken));
+        let writer = std::thread::spawn(move || write(&taken));
         let key = STANDARD.decode(SECRET.trim_start_matches("whsec_")).expect("a key");
         let handler = Handler { mac: Hmac::new_from_slice(&key).expect("a key"), queue };
         let router = Router::new().route(PATH, post(receive)).with_state(handler);

@@ -49,9 +49,15 @@ pub(crate) fn send_all(to: SocketAddr, requests: Vec<Vec<u8>>) -> Heard {
     send_over(to, CONNECTIONS, requests)
 }
 
+/// The same to several services: each gets its share of the connections.
+pub(crate) fn send_among(to: Vec<SocketAddr>, requests: Vec<Vec<u8>>) -> Heard {
+    let sender = std::thread::spawn(move || on_this_thread(send(&to, CONNECTIONS, Arc::new(requests))));
+    sender.join().expect("the sender ended")
+}
+
 /// The same over so many connections.
 pub(crate) fn send_over(to: SocketAddr, connections: usize, requests: Vec<Vec<u8>>) -> Heard {
-    let sender = std::thread::spawn(move || on_this_thread(send(to, connections, Arc::new(requests))));
+    let sender = std::thread::spawn(move || on_this_thread(send(&[to], connections, Arc::new(requests))));
     sender.join().expect("the sender ended")
 }
 
@@ -60,10 +66,10 @@ pub(crate) fn on_this_thread<T>(sending: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(sending)
 }
 
-async fn send(to: SocketAddr, count: usize, requests: Arc<Vec<Vec<u8>>>) -> Heard {
+async fn send(to: &[SocketAddr], count: usize, requests: Arc<Vec<Vec<u8>>>) -> Heard {
     let mut connections = Vec::new();
-    for _ in 0..count {
-        connections.push(Connection::open(to).await.expect("a connection"));
+    for to in to.iter().cycle().take(count) {
+        connections.push(Connection::open(*to).await.expect("a connection"));
     }
     let next = Arc::new(AtomicUsize::new(0));
     let started = Watch::start();

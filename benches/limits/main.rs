@@ -1,7 +1,8 @@
 //! How fast the service is, beside what this machine could do at best: each line with its limit, in the same run.
 //!
 //! `cargo bench --bench limits` prints the table. Arguments after `--`: names of lines (`intake`, `forged`, `amqp`, `drain`,
-//! `idle`, `memory`; default: all; `amqp` where SEVER_TEST_AMQP_URL names a broker), `--quick` for fewer and shorter rounds, `--alone` for the service without the sides that it
+//! `postgres`, `growth`, `idle`, `memory`, `start`, `size`; default: all; `amqp` where SEVER_TEST_AMQP_URL names a broker, and
+//! what is about PostgreSQL where SEVER_TEST_POSTGRES_URL names a server), `--quick` for fewer and shorter rounds, `--alone` for the service without the sides that it
 //! is compared with, for a profiler, `--write` to put the table into `docs/performance.md`.
 
 mod alerts;
@@ -10,16 +11,23 @@ mod config;
 mod cpu;
 mod drain;
 mod forged;
+mod growth;
+mod home;
 mod idle;
 mod intake;
 mod limit;
 mod load;
 mod memory;
 mod person;
+mod pg_rows;
+mod postgres;
 mod report;
 mod rows;
 mod service;
+mod size;
+mod start;
 mod watch;
+mod work;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -43,12 +51,16 @@ pub(crate) struct Scale {
     jobs: usize,
     idle: usize,
     queued: usize,
+    /// Jobs that wait in the larger store.
+    growth: usize,
     /// Without the other sides.
     alone: bool,
 }
 
-const FULL: Scale = Scale { rounds: 7, alerts: 20_000, jobs: 3_000, idle: 200, queued: 100_000, alone: false };
-const QUICK: Scale = Scale { rounds: 3, alerts: 8_000, jobs: 1_500, idle: 50, queued: 20_000, alone: false };
+const FULL: Scale =
+    Scale { rounds: 7, alerts: 20_000, jobs: 3_000, idle: 200, queued: 100_000, growth: 1_000_000, alone: false };
+const QUICK: Scale =
+    Scale { rounds: 3, alerts: 8_000, jobs: 1_500, idle: 50, queued: 20_000, growth: 100_000, alone: false };
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -84,11 +96,23 @@ fn measure(scale: Scale, wanted: impl Fn(&str) -> bool) -> Vec<Line> {
     if wanted("drain") {
         lines.extend(drain::measure(&runtime, sandbox.okta(), scale));
     }
+    if wanted("postgres") {
+        lines.extend(postgres::measure(&runtime, scale));
+    }
+    if wanted("growth") {
+        lines.extend(growth::measure(&runtime, scale));
+    }
     if wanted("idle") {
         lines.extend(idle::measure(&runtime, sandbox.okta(), scale));
     }
     if wanted("memory") {
         lines.extend(memory::measure(&runtime, scale));
+    }
+    if wanted("start") {
+        lines.extend(start::measure(&runtime, scale));
+    }
+    if wanted("size") {
+        lines.extend(size::measure());
     }
     elsewhere.block_on(sandbox.shutdown());
     lines

@@ -27,7 +27,7 @@ pub(crate) fn measure(runtime: &Runtime, scale: Scale) -> Vec<Line> {
     let folder = folder();
     let config = write_config(folder.path(), "http://127.0.0.1:9", CONCURRENCY);
     runtime.block_on(pause(folder.path()));
-    let (mut process, alerts) = serve(&config);
+    let (process, alerts) = serve(&config);
     std::thread::sleep(Duration::from_secs(1));
     let idle = resident(&process, "VmRSS");
     let mut first = 0;
@@ -39,8 +39,7 @@ pub(crate) fn measure(runtime: &Runtime, scale: Scale) -> Vec<Line> {
     let peak = resident(&process, "VmHWM");
     std::thread::sleep(Duration::from_secs(1));
     let queued = resident(&process, "VmRSS");
-    let _ = process.kill();
-    let _ = process.wait();
+    end(process);
     let line =
         |what: &str, kib: u64, most: u64| Line::new(what, "-", mebi(kib), "-".to_owned()).within(most, kib / 1024);
     vec![
@@ -50,7 +49,7 @@ pub(crate) fn measure(runtime: &Runtime, scale: Scale) -> Vec<Line> {
     ]
 }
 
-fn mebi(kib: u64) -> String {
+pub(crate) fn mebi(kib: u64) -> String {
     format!("{:.1} MiB", kib as f64 / 1024.0)
 }
 
@@ -62,7 +61,8 @@ async fn pause(folder: &Path) {
     store.pause(None, Actor::operator("bench"), "measuring".to_owned()).await.expect("paused");
 }
 
-fn serve(config: &Path) -> (Child, SocketAddr) {
+/// A process, and where it takes alerts.
+pub(crate) fn serve(config: &Path) -> (Child, SocketAddr) {
     let mut process = Command::new(env!("CARGO_BIN_EXE_sever"))
         .args(["serve", "--config"])
         .arg(config)
@@ -81,8 +81,14 @@ fn address(line: &str) -> Option<SocketAddr> {
     line["alerts"].as_str()?.parse().ok()
 }
 
+/// Without a chance to say goodbye.
+pub(crate) fn end(mut process: Child) {
+    let _ = process.kill();
+    let _ = process.wait();
+}
+
 /// In KiB.
-fn resident(process: &Child, field: &str) -> u64 {
+pub(crate) fn resident(process: &Child, field: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).expect("its status");
     let line = status.lines().find(|line| line.starts_with(field)).expect("its size");
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")

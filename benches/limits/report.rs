@@ -31,6 +31,10 @@ impl Rounds {
         }
     }
 
+    pub(crate) fn most(&self) -> f64 {
+        self.spread().1
+    }
+
     fn spread(&self) -> (f64, f64) {
         (self.0.first().copied().unwrap_or_default(), self.0.last().copied().unwrap_or_default())
     }

@@ -21,7 +21,7 @@ const ONE_ROW: &str = "CREATE TABLE taken (seq INTEGER PRIMARY KEY, id TEXT NOT 
 pub(crate) const TABLES: [&str; 6] = ["deliveries", "delivery_guards", "alerts", "alert_jobs", "jobs", "audit"];
 
 /// Microseconds since 1970 are above this, and no other number is.
-const TIMES: i64 = 1_000_000_000_000_000;
+pub(crate) const TIMES: i64 = 1_000_000_000_000_000;
 
 /// What a limit writes.
 #[derive(Clone)]
@@ -157,7 +157,7 @@ impl ToSql for Bound<'_> {
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014), four times: cheap, and in no order.
-fn mixed(number: i64, column: usize) -> [u8; 32] {
+pub(crate) fn mixed(number: i64, column: usize) -> [u8; 32] {
     let mut state = number as u64 ^ ((column as u64) << 56);
     let mut bytes = [0; 32];
     for eight in bytes.chunks_exact_mut(8) {
@@ -169,7 +169,7 @@ fn mixed(number: i64, column: usize) -> [u8; 32] {
     bytes
 }
 
-fn ordered(number: i64, column: usize) -> [u8; 32] {
+pub(crate) fn ordered(number: i64, column: usize) -> [u8; 32] {
     let mut bytes = mixed(number, column);
     bytes[..8].copy_from_slice(&number.to_be_bytes());
     bytes
@@ -183,6 +183,11 @@ pub(crate) struct Insert<'c> {
 }
 
 impl Insert<'_> {
+    /// Numbers begin above this one.
+    pub(crate) fn after(self, number: i64) -> Self {
+        Self { number, ..self }
+    }
+
     pub(crate) fn one(&mut self, taken: &Taken) {
         self.number += 1;
         for (statement, cells) in &mut self.tables {

@@ -3,17 +3,20 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sever::app::{Addresses, App};
+use sever::app::{Addresses, App, Role};
 use sever::audit::Actor;
 use sever::clock::{Clock, SystemClock};
 use sever::config::Loaded;
 use sever::lifecycle::Lifecycle;
 use tempfile::TempDir;
 
-pub(crate) use crate::config::{TOKEN, store_of, write_config};
+pub(crate) use crate::config::{TOKEN, store_of, write_config, write_config_on};
 
 /// Attempts at once where nothing else is said.
 pub(crate) const CONCURRENCY: usize = 32;
+
+/// Nothing listens there, and nothing is sent there.
+pub(crate) const NOWHERE: &str = "http://127.0.0.1:9";
 
 /// A running service with its files.
 pub(crate) struct Service<A = Addresses> {
@@ -25,6 +28,17 @@ pub(crate) struct Service<A = Addresses> {
 impl Service {
     pub(crate) async fn start(okta: &str, concurrency: usize) -> Self {
         let Service { app, folder, .. } = Service::idle(okta, concurrency, None).await;
+        let addresses = app.start().await.expect("a port");
+        Self { app, addresses, folder }
+    }
+
+    /// Takes alerts in on this store, and works on none.
+    pub(crate) async fn taking_in(store: &str) -> Self {
+        let folder = folder();
+        let file = write_config_on(folder.path(), store, NOWHERE, CONCURRENCY);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let loaded = Loaded::from_file(&file, &clock).unwrap_or_else(|problems| panic!("{problems}"));
+        let app = App::new(loaded, clock, Lifecycle::new()).await.expect("an app").with_role(Role::Intake);
         let addresses = app.start().await.expect("a port");
         Self { app, addresses, folder }
     }
