@@ -6,11 +6,11 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use super::alerts::{Item, Stored, store_alerts};
+use super::alerts::{self, Item, Stored, store_alerts};
 use super::batch::{Asked, Replay};
 use super::codec::{clean, get, to_json};
 use super::fault::Fault;
-use super::tx::{Tx, query};
+use super::tx::{Parameters, Tx, query};
 use super::{four_eyes, read};
 use crate::audit::{Actor, AuditEvent};
 use crate::domain::SourceName;
@@ -57,8 +57,8 @@ pub(super) async fn admit(
         .iter()
         .map(|fresh| Item { delivery: fresh.delivery, admission: fresh.admission.as_ref(), before: &[] })
         .collect();
-    let stored = store_alerts(tx, &items).await?;
-    insert_deliveries(tx, &fresh, &stored).await?;
+    let (plan, stored) = alerts::decide(tx, &items).await?;
+    tokio::try_join!(biased; alerts::write(tx, &plan), insert_deliveries(tx, &fresh, &stored))?;
     tx.reserve(fresh.len()).await?;
     for (fresh, stored) in fresh.iter().zip(stored) {
         let (admission, not_kept) = (fresh.admission.as_ref(), &fresh.not_kept);
@@ -107,11 +107,12 @@ async fn guard(tx: &Tx<'_>, batch: &[Asked<Admit, Admitted>]) -> Result<Vec<Guar
     let sql = "INSERT INTO delivery_guards (key, delivery, expires_at)
          SELECT g.key, nextval('deliveries_seq'), g.expires_at FROM unnest($1::bytea[], $2::bigint[]) AS g (key, expires_at)
          ON CONFLICT (key) DO NOTHING RETURNING key, delivery";
+    let parameters: Parameters<'_> = &[&keys, &expiries];
+    let (inserted, known) = tokio::try_join!(biased; tx.query(sql, parameters), beside(tx, batch))?;
     let mut ours: HashMap<Vec<u8>, i64> = HashMap::new();
-    for row in tx.query(sql, &[&keys, &expiries]).await? {
-        ours.insert(get(&row, "key")?, get(&row, "delivery")?);
+    for row in &inserted {
+        ours.insert(get(row, "key")?, get(row, "delivery")?);
     }
-    let known = beside(tx, batch).await?;
     let mut taken = HashSet::new();
     let mut found = Vec::with_capacity(batch.len());
     for asked in batch {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::codec::{alert_id, clean, get, job_id, json, severity, state, to_json, word};
 use super::fault::Fault;
-use super::tx::Tx;
+use super::tx::{Parameters, Tx};
 use crate::audit::{Actor, AuditEvent};
 use crate::domain::{AlertId, JobId, JobState, NewJob, Origin, ProviderName, RevokeRequest, TraceContext, Traces};
 use crate::store::keys::{alert_guard, job_key, person_key};
@@ -64,7 +64,7 @@ struct New<'a> {
 
 /// What is known while the batch is decided on, and what has to be written.
 #[derive(Default)]
-struct Plan<'a> {
+pub(super) struct Plan<'a> {
     alerts: HashMap<Key, (i64, AlertId)>,
     /// The jobs that alerts have. `None`: one that ended so long ago that it was pruned.
     links: HashMap<(i64, Key), Option<JobReceipt>>,
@@ -78,13 +78,19 @@ struct Plan<'a> {
 
 /// Stores the alerts of these deliveries, and their jobs.
 pub(super) async fn store_alerts(tx: &mut Tx<'_>, items: &[Item<'_>]) -> Result<Vec<Stored>, Fault> {
+    let (plan, stored) = decide(tx, items).await?;
+    write(tx, &plan).await?;
+    Ok(stored)
+}
+
+/// What becomes of them, still to be written.
+pub(super) async fn decide<'a>(tx: &mut Tx<'_>, items: &'a [Item<'a>]) -> Result<(Plan<'a>, Vec<Stored>), Fault> {
     let mut plan = read(tx, items).await?;
     let mut stored = Vec::with_capacity(items.len());
     for item in items {
-        stored.push(decide(tx, &mut plan, item).await?);
+        stored.push(decide_one(tx, &mut plan, item).await?);
     }
-    write(tx, &plan).await?;
-    Ok(stored)
+    Ok((plan, stored))
 }
 
 fn planned<'a>(items: &'a [Item<'a>]) -> impl Iterator<Item = (&'a Item<'a>, &'a PlannedAlert)> {
@@ -102,16 +108,22 @@ async fn read<'a>(tx: &Tx<'_>, items: &'a [Item<'a>]) -> Result<Plan<'a>, Fault>
         return Ok(plan);
     }
     let guards: Vec<&[u8]> = first.keys().map(|guard| &guard[..]).collect();
-    insert_alerts(tx, &guards, &first).await?;
-    let sql = "SELECT seq, id, guard FROM alerts WHERE guard = ANY($1) ORDER BY guard FOR UPDATE";
-    for row in tx.query(sql, &[&guards]).await? {
-        plan.alerts.insert(key(&row, "guard")?, (get(&row, "seq")?, alert_id(&row, "id")?));
-    }
     let jobs: Vec<&NewJob> = planned(items).flat_map(|(_, alert)| &alert.jobs).collect();
-    if !jobs.is_empty() {
-        plan.links = links(tx, &guards, &jobs).await?;
-        plan.queued = queued(tx, &jobs).await?;
-        plan.numbers = numbers(tx, jobs.len()).await?;
+    let sql = "SELECT seq, id, guard FROM alerts WHERE guard = ANY($1) ORDER BY guard FOR UPDATE";
+    let locked: Parameters<'_> = &[&guards];
+    // In one flight, and so each after the one before it: a connection meets these statements together or not at all, so
+    // none has to be prepared while a later one is under way already.
+    let (_, rows, links, queued, numbers) = tokio::try_join!(
+        biased;
+        insert_alerts(tx, &guards, &first),
+        tx.query(sql, locked),
+        links(tx, &guards, &jobs),
+        queued(tx, &jobs),
+        numbers(tx, jobs.len()),
+    )?;
+    (plan.links, plan.queued, plan.numbers) = (links, queued, numbers);
+    for row in &rows {
+        plan.alerts.insert(key(row, "guard")?, (get(row, "seq")?, alert_id(row, "id")?));
     }
     Ok(plan)
 }
@@ -163,6 +175,9 @@ async fn links(
     guards: &[&[u8]],
     jobs: &[&NewJob],
 ) -> Result<HashMap<(i64, Key), Option<JobReceipt>>, Fault> {
+    if jobs.is_empty() {
+        return Ok(HashMap::new());
+    }
     let mut keys = Vec::with_capacity(jobs.len());
     for job in jobs {
         keys.push(job_key(job, &to_json(&job.request)?).to_vec());
@@ -189,10 +204,13 @@ pub(super) fn job_receipt(row: &Row) -> Result<JobReceipt, Fault> {
     })
 }
 
-/// Looks at a person's latest jobs, so that somebody with thousands of them costs no more. One that is missed is merged
+/// Looks at a person's latest queued jobs, so that somebody with thousands of them costs no more. One that is missed is merged
 /// once the account is known.
 async fn queued(tx: &Tx<'_>, jobs: &[&NewJob]) -> Result<HashMap<Person, Queued>, Fault> {
     let people: HashSet<Person> = jobs.iter().filter(|job| job.origin == Origin::Due).map(|job| person(job)).collect();
+    if people.is_empty() {
+        return Ok(HashMap::new());
+    }
     let people: Vec<Person> = people.into_iter().collect();
     let keys: Vec<&[u8]> = people.iter().map(|(key, ..)| &key[..]).collect();
     let providers: Vec<&str> = people.iter().map(|(_, provider, _)| provider.as_str()).collect();
@@ -200,7 +218,7 @@ async fn queued(tx: &Tx<'_>, jobs: &[&NewJob]) -> Result<HashMap<Person, Queued>
     let sql = "SELECT p.place, found.* FROM unnest($1::bytea[], $2::text[], $3::boolean[]) WITH ORDINALITY
            AS p (key, provider, dry_run, place)
          CROSS JOIN LATERAL (SELECT jobs.seq, jobs.id, jobs.request, jobs.rules, jobs.severity, jobs.traces
-           FROM (SELECT seq FROM jobs WHERE subject_key = p.key ORDER BY seq DESC LIMIT 50) AS latest
+           FROM (SELECT seq FROM jobs WHERE subject_key = p.key AND state = 0 ORDER BY seq DESC LIMIT 50) AS latest
            JOIN jobs ON jobs.seq = latest.seq WHERE jobs.state = 0 AND jobs.provider = p.provider
            AND jobs.dry_run = p.dry_run AND jobs.chosen_id IS NULL AND NOT jobs.approved
            LIMIT 1 FOR UPDATE OF jobs SKIP LOCKED) AS found";
@@ -227,6 +245,9 @@ fn person(job: &NewJob) -> Person {
 }
 
 async fn numbers(tx: &Tx<'_>, count: usize) -> Result<Vec<i64>, Fault> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
     let count = i64::try_from(count).unwrap_or(i64::MAX);
     let rows = tx.query("SELECT nextval('jobs_seq') AS seq FROM generate_series(1, $1::bigint)", &[&count]).await?;
     // The first one is taken last from the end.
@@ -234,7 +255,7 @@ async fn numbers(tx: &Tx<'_>, count: usize) -> Result<Vec<i64>, Fault> {
 }
 
 /// One delivery's alerts, after those of the deliveries before it.
-async fn decide<'a>(tx: &mut Tx<'_>, plan: &mut Plan<'a>, item: &Item<'a>) -> Result<Stored, Fault> {
+async fn decide_one<'a>(tx: &mut Tx<'_>, plan: &mut Plan<'a>, item: &Item<'a>) -> Result<Stored, Fault> {
     let mut stored = Stored::default();
     for planned in &item.admission.alerts {
         let guard = alert_guard(&item.admission.issuer, &planned.external_id);
@@ -349,7 +370,15 @@ impl Queued {
     }
 }
 
-async fn write(tx: &Tx<'_>, plan: &Plan<'_>) -> Result<(), Fault> {
+/// Writes what was decided.
+pub(super) async fn write(tx: &Tx<'_>, plan: &Plan<'_>) -> Result<(), Fault> {
+    // First, for it depends on the links.
+    move_alerts(tx, plan).await?;
+    tokio::try_join!(biased; insert(tx, plan), update(tx, plan), insert_links(tx, plan))?;
+    Ok(())
+}
+
+async fn move_alerts(tx: &Tx<'_>, plan: &Plan<'_>) -> Result<(), Fault> {
     if !plan.moved.is_empty() {
         let sql =
             "UPDATE alerts SET delivery = m.delivery FROM unnest($1::bigint[], $2::bigint[]) AS m (alert, delivery)
@@ -357,8 +386,10 @@ async fn write(tx: &Tx<'_>, plan: &Plan<'_>) -> Result<(), Fault> {
         let (alerts, deliveries): (Vec<i64>, Vec<i64>) = plan.moved.iter().copied().unzip();
         tx.execute(sql, &[&alerts, &deliveries]).await?;
     }
-    insert(tx, plan).await?;
-    update(tx, plan).await?;
+    Ok(())
+}
+
+async fn insert_links(tx: &Tx<'_>, plan: &Plan<'_>) -> Result<(), Fault> {
     if !plan.new_links.is_empty() {
         let sql =
             "INSERT INTO alert_jobs (alert, key, job) SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bigint[])";

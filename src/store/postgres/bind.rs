@@ -10,6 +10,7 @@ use tokio_postgres::Row;
 use super::batch::Asked;
 use super::budget::{self, Count, Place, Room};
 use super::codec::{clean, fence, get, job_id, json, micros, state, to_json, word};
+use super::crowd;
 use super::fault::Fault;
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
@@ -87,9 +88,11 @@ pub(super) async fn bind(tx: &mut Tx<'_>, batch: &mut [Asked<Intent, Bound>]) ->
     }
     // Mostly this is all there is to it: nobody else acts on the account, and the job has meant no other before.
     let alone = alone(tx, batch).await?;
-    let is_simple = |intent: &&Intent| alone.contains(&intent.row) && !intent.is_uncounted();
-    let simple: Vec<&Intent> = batch.iter().map(|asked| &asked.what).filter(is_simple).collect();
-    let opened = open_calls(tx, &simple, false).await?;
+    let is_alone = |intent: &&Intent| alone.contains(&intent.row);
+    let (uncounted, counted): (Vec<&Intent>, Vec<&Intent>) =
+        batch.iter().map(|asked| &asked.what).filter(is_alone).partition(|intent| intent.is_uncounted());
+    let mut opened = open_calls(tx, &counted, false).await?;
+    opened.extend(open_uncounted(tx, &uncounted).await?);
     for asked in batch {
         let intent = &asked.what;
         if opened.contains(&intent.row) {
@@ -103,6 +106,21 @@ pub(super) async fn bind(tx: &mut Tx<'_>, batch: &mut [Asked<Intent, Bound>]) ->
         }
     }
     Ok(())
+}
+
+/// Those for whom there is room, as far as that is plain; their people are counted.
+async fn open_uncounted(tx: &mut Tx<'_>, intents: &[&Intent]) -> Result<HashSet<i64>, Fault> {
+    let counts: HashMap<i64, &Count> =
+        intents.iter().filter_map(|intent| Some((intent.row, intent.count.as_ref()?))).collect();
+    let callers: Vec<crowd::Caller<'_>> =
+        intents.iter().filter_map(|intent| Some((intent.row, *counts.get(&intent.row)?))).collect();
+    let places = crowd::seek(tx, &callers).await?;
+    let placed: Vec<&Intent> = intents.iter().copied().filter(|intent| places.contains_key(&intent.row)).collect();
+    let opened = open_calls(tx, &placed, true).await?;
+    let taken = places.into_iter().filter(|(row, _)| opened.contains(row));
+    let taken = taken.filter_map(|(row, place)| Some((place, *counts.get(&row)?)));
+    crowd::take(tx, taken.collect()).await?;
+    Ok(opened)
 }
 
 /// Nobody else acts on the account, and the budgets are to count it.

@@ -51,7 +51,7 @@ pub(super) async fn seek(tx: &mut Tx<'_>, job: i64, count: &Count) -> Result<Roo
 }
 
 /// Whom a budget counts under these names. Those whose time is up are done with, for whoever counts them again.
-async fn known(tx: &Tx<'_>, names: &[Mark]) -> Result<HashMap<Mark, Known>, Fault> {
+pub(super) async fn known(tx: &Tx<'_>, names: &[Mark]) -> Result<HashMap<Mark, Known>, Fault> {
     let names: Vec<&[u8]> = names.iter().map(|name| &name[..]).collect();
     let sql = "SELECT n.name, p.seq, p.accounts, p.names,
          ARRAY(SELECT budget FROM budget_uses u WHERE u.person = p.seq AND u.until > $2) AS counted_by,
@@ -77,10 +77,7 @@ async fn known(tx: &Tx<'_>, names: &[Mark]) -> Result<HashMap<Mark, Known>, Faul
 async fn totals(tx: &Tx<'_>, count: &Count) -> Result<HashMap<i64, i64>, Fault> {
     let budgets: Vec<i64> = count.limits().map(|(budget, _)| budget).collect();
     loop {
-        let sql = "SELECT budget, used FROM budget_totals WHERE budget = ANY($1)";
-        let totals = tx.query(sql, &[&budgets]).await?;
-        let totals = totals.iter().map(|row| Ok((get(row, "budget")?, get(row, "used")?)));
-        let totals: HashMap<i64, i64> = totals.collect::<Result<_, Fault>>()?;
+        let totals = totals_of(tx, &budgets).await?;
         let mut gone = 0;
         for (budget, limit) in count.limits() {
             if totals.get(&budget).is_some_and(|used| *used >= limit) {
@@ -91,6 +88,12 @@ async fn totals(tx: &Tx<'_>, count: &Count) -> Result<HashMap<i64, i64>, Fault> 
             return Ok(totals);
         }
     }
+}
+
+/// How many people each of them counts, also those whose time is up.
+pub(super) async fn totals_of(tx: &Tx<'_>, budgets: &[i64]) -> Result<HashMap<i64, i64>, Fault> {
+    let totals = tx.query("SELECT budget, used FROM budget_totals WHERE budget = ANY($1)", &[&budgets]).await?;
+    totals.iter().map(|row| Ok((get(row, "budget")?, get(row, "used")?))).collect()
 }
 
 /// Only where a budget names one.
@@ -177,7 +180,8 @@ async fn keep(tx: &Tx<'_>, person: Person, count: &Count) -> Result<i64, Fault> 
     };
     accounts.insert(count.provider.clone(), count.account.clone());
     kept.extend(new.concat());
-    let sql = "INSERT INTO budget_people (accounts, names) VALUES ($1, $2) RETURNING seq";
+    let sql =
+        "INSERT INTO budget_people (seq, accounts, names) VALUES (nextval('budget_people_seq'), $1, $2) RETURNING seq";
     let accounts = to_json(&accounts)?;
     let row = match row {
         Some(row) => {

@@ -43,16 +43,21 @@ pub(super) async fn claim(tx: &mut Tx<'_>, request: &Request) -> Result<Vec<Clai
     let mut found = found.iter().map(|row| read(tx, row, request)).collect::<Result<Vec<_>, _>>()?;
     let Some(oldest) = found.iter().map(|found| found.created_at).min() else { return Ok(Vec::new()) };
     tx.reserve(2 * found.len()).await?;
-    let closures = closures_since(tx, provider, oldest).await?;
     let mut records = Vec::with_capacity(found.len());
     for found in &mut found {
-        let behind = closures.behind(found.created_at);
-        found.claim.held += Duration::from_micros(u64::try_from(behind).unwrap_or(0));
         records.push(if found.from == JobState::Leased { Some(record_loss(tx, found).await?) } else { None });
         found.claim.attempt = found.claim.attempt.saturating_add(1);
         told_claimed(tx, found).await?;
     }
-    lease(tx, &found, &records, request.wanted.lease).await?;
+    let (closures, ()) = tokio::try_join!(
+        biased;
+        closures_since(tx, provider, oldest),
+        lease(tx, &found, &records, request.wanted.lease),
+    )?;
+    for found in &mut found {
+        let behind = closures.behind(found.created_at);
+        found.claim.held += Duration::from_micros(u64::try_from(behind).unwrap_or(0));
+    }
     Ok(found.into_iter().map(|found| found.claim).collect())
 }
 

@@ -17,6 +17,7 @@ mod circuit;
 mod claim;
 mod codec;
 mod connect;
+mod crowd;
 mod fault;
 mod four_eyes;
 mod hints;

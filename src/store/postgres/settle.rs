@@ -50,12 +50,19 @@ fn is_ours(tx: &Tx<'_>, end: &End) -> bool {
     tx.locked.get(&end.row).is_some_and(|job| job.attempts == fence(end.fence) && job.state == JobState::Leased as i16)
 }
 
+/// Whether the job was about somebody else until now. Its row is locked, and nothing in this transaction has named another
+/// account there before.
+fn is_another(tx: &Tx<'_>, end: &End) -> bool {
+    let before = tx.locked.get(&end.row).and_then(|job| job.account.as_deref());
+    before.is_some() && before != end.account().map(clean).as_deref()
+}
+
 async fn prepare<'a>(tx: &mut Tx<'_>, ended: &'a Ended) -> Result<Written<'a>, Fault> {
     let end = &ended.end;
     let told_at = ended.told_at.as_microsecond();
     let (to, event, change) = end.change(told_at);
     // Where the provider said yes, the account is the one that was bound just before the call.
-    if !end.said_yes && (end.is_nobody() || end.account.is_some()) {
+    if !end.said_yes && (end.is_nobody() || end.account.is_some()) && is_another(tx, end) {
         rebind(tx, end.row, end.account.as_deref().filter(|_| !end.is_nobody())).await?;
     }
     let actor = Actor::system();

@@ -33,7 +33,8 @@ const BUDGETS_LOCK: i64 = 0x7365_7665_7200_0003;
 /// How many numbers of rows of the record one step of its sequence is worth; the schema says the same.
 const BLOCK: i64 = 1024;
 
-type Parameters<'p> = &'p [&'p (dyn ToSql + Sync)];
+/// Values for `$1`, `$2` and so on.
+pub(super) type Parameters<'p> = &'p [&'p (dyn ToSql + Sync)];
 
 /// The end of a writer's audit chain.
 #[derive(Debug, Clone)]
@@ -73,11 +74,12 @@ pub(super) struct Locks {
 }
 
 /// A job as it was when its row was locked.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Locked {
     pub(super) attempts: i32,
     pub(super) state: i16,
     pub(super) record: Option<i64>,
+    pub(super) account: Option<String>,
 }
 
 struct Entry {
@@ -131,18 +133,20 @@ impl<'a> Tx<'a> {
         let accounts = db.prepare_cached("SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key").await?;
         let rows = db
             .prepare_cached(
-                "SELECT seq, attempts, state, record FROM jobs
+                "SELECT seq, attempts, state, record, account_id FROM jobs
                  WHERE seq = ANY($1) OR (account_id = ANY($2) AND state IN (0, 1, 2, 3)) ORDER BY seq FOR UPDATE",
             )
             .await?;
         let now = db.prepare_cached(NOW).await?;
+        let places = db.prepare_cached(PLACES).await?;
         let (wall, steady) = timing.given();
         let shared: Parameters<'_> = &[&RECORD_LOCK];
         let by_account: Parameters<'_> = &[&locks.accounts];
         let by_row: Parameters<'_> = &[&locks.jobs, &locks.account_ids];
         let given: Parameters<'_> = &[&wall, &steady];
+        let one_block: Parameters<'_> = &[&1_i64];
         // What is sent in one flight is carried out in this order, each with what the one before it saw to.
-        let (_, _, _, _, found, moment) = tokio::try_join!(
+        let (_, _, _, _, found, moment, blocks) = tokio::try_join!(
             biased;
             db.batch_execute("BEGIN"),
             db.query(&record, shared),
@@ -150,12 +154,18 @@ impl<'a> Tx<'a> {
             query_unless(locks.accounts.is_empty(), db, &accounts, by_account),
             query_unless(locks.jobs.is_empty() && locks.account_ids.is_empty(), db, &rows, by_row),
             db.query_one(&now, given),
+            // Nearly every change is told in the record.
+            db.query(&places, one_block),
         )?;
         let moment =
             Moment { wall: get(&moment, "wall")?, steady: get(&moment, "steady")?, local: timing.clock.steady() };
         let locked = |row: &Row| {
-            let job =
-                Locked { attempts: get(row, "attempts")?, state: get(row, "state")?, record: get(row, "record")? };
+            let job = Locked {
+                attempts: get(row, "attempts")?,
+                state: get(row, "state")?,
+                record: get(row, "record")?,
+                account: get(row, "account_id")?,
+            };
             Ok::<_, Fault>((get(row, "seq")?, job))
         };
         Ok(Self {
@@ -165,7 +175,7 @@ impl<'a> Tx<'a> {
             steady: moment.steady,
             moment,
             locked: found.iter().map(locked).collect::<Result<_, _>>()?,
-            places: VecDeque::new(),
+            places: places_of(&blocks)?,
             entries: Vec::new(),
             counts: Vec::new(),
             routes,
@@ -239,11 +249,7 @@ impl<'a> Tx<'a> {
         let rows = i64::try_from(rows.saturating_sub(self.places.len())).unwrap_or(i64::MAX);
         let blocks = (rows + BLOCK - 1) / BLOCK;
         if blocks > 0 {
-            let sql = "SELECT nextval('audit_seq') AS first FROM generate_series(1, $1::bigint)";
-            for row in self.query(sql, &[&blocks]).await? {
-                let first: i64 = get(&row, "first")?;
-                self.places.extend(first..first + BLOCK);
-            }
+            self.places.extend(places_of(&self.query(PLACES, &[&blocks]).await?)?);
         }
         Ok(())
     }
@@ -324,6 +330,17 @@ impl<'a> Tx<'a> {
             ended => ended,
         }
     }
+}
+
+const PLACES: &str = "SELECT nextval('audit_seq') AS first FROM generate_series(1, $1::bigint)";
+
+fn places_of(blocks: &[Row]) -> Result<VecDeque<i64>, Fault> {
+    let mut places = VecDeque::new();
+    for block in blocks {
+        let first: i64 = get(block, "first")?;
+        places.extend(first..first + BLOCK);
+    }
+    Ok(places)
 }
 
 const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";

@@ -102,7 +102,8 @@ CREATE TABLE jobs (
   source      text     NOT NULL
 );
 CREATE INDEX jobs_wake ON jobs (provider, lane, wake_at) WHERE wake_at IS NOT NULL;
-CREATE INDEX jobs_person ON jobs (subject_key, seq);
+-- Of queued jobs only: each step of a job writes a new row version, which would stand here again, at a random place.
+CREATE INDEX jobs_person ON jobs (subject_key, seq) WHERE state = 0;
 CREATE INDEX jobs_account ON jobs (account_id, state) WHERE account_id IS NOT NULL;
 CREATE INDEX jobs_held ON jobs (provider, hold_reason) WHERE state = 3;
 CREATE INDEX jobs_dead ON jobs (seq) WHERE state = 5;
@@ -166,8 +167,9 @@ CREATE TABLE circuits (
 
 -- People whom a budget counts now. One has at most one account at each provider. Whoever reads or writes these four
 -- tables to count somebody holds one lock, see tx.rs.
+CREATE SEQUENCE budget_people_seq;
 CREATE TABLE budget_people (
-  seq      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  seq      bigint PRIMARY KEY,
   accounts text   NOT NULL,              -- the account's id by provider, as JSON
   names    bytea  NOT NULL               -- their names in budget_names, 16 bytes each
 );
@@ -189,7 +191,8 @@ CREATE TABLE budget_totals (
 );
 
 -- Jobs change their place in the queue all the time: what they leave behind is swept before it slows the next claim.
-ALTER TABLE jobs SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
+-- Room on each page for the versions that a claim, a call and a settlement leave behind.
+ALTER TABLE jobs SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 
 -- Seals and stubs of the audit record. Each text is the signed statement as JSON, as the operator API shows it.
 CREATE TABLE audit_seals (
