@@ -16,6 +16,7 @@ mod postgres;
 mod reader;
 mod receipts;
 mod replica;
+mod shortcut;
 mod sqlite;
 mod stretches;
 mod told;

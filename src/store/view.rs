@@ -53,12 +53,16 @@ pub(super) fn conditions(filter: &JobFilter, gates: &[GateView]) -> String {
         sql.push_str(&held_for(reason, gates));
     }
     if let Some(reason) = filter.dead_reason {
-        sql.push_str(&format!(" AND state = 5 AND dead_reason = '{}'", reason.as_str()));
+        sql.push_str(&format!(" AND state = 5 AND finished_at IS NOT NULL AND dead_reason = '{}'", reason.as_str()));
     }
     match filter.state {
         None => {}
         Some(JobState::Held) => sql.push_str(&format!(" AND (state = 3 OR (state = 0 AND {gated}))")),
         Some(JobState::Queued) => sql.push_str(&format!(" AND state = 0 AND NOT {gated}")),
+        // Always so, and what the index of those that ended wants to hear.
+        Some(state) if state.is_final() => {
+            sql.push_str(&format!(" AND state = {} AND finished_at IS NOT NULL", state as i64));
+        }
         Some(state) => sql.push_str(&format!(" AND state = {}", state as i64)),
     }
     sql

@@ -4,6 +4,7 @@
 mod budgets;
 mod bulk;
 mod clocks;
+mod growth;
 mod outage;
 mod outbox;
 mod record;

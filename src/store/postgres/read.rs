@@ -20,6 +20,7 @@ use super::replicas;
 use super::time::{NOW, Timing};
 use super::tx::query;
 use crate::domain::{AlertId, Attempt, JobId, JobState, ProviderName, Revocation, RevokeRequest, SourceName, fold};
+use crate::store::shortcut::{Counts, shortcut};
 use crate::store::view::{self, gate_of, page, sessions};
 use crate::store::{
     AlertReceipt, AlertView, Backlog, DeliveryStatus, GateView, JobDetail, JobFilter, JobReceipt, JobView, Page,
@@ -129,9 +130,14 @@ async fn matching(
     cursor: Option<i64>,
     most: i64,
 ) -> Result<Vec<Row>, Fault> {
-    let wanted = conditions(filter, gates);
-    let sql = format!("SELECT seq, subject, account_id FROM jobs WHERE {wanted} ORDER BY seq DESC LIMIT $4");
+    let (wanted, few) = (conditions(filter, gates), shortcut(filter, gates, &counts(db).await?));
+    let sql = format!("SELECT seq, subject, account_id FROM jobs WHERE {wanted}{few} ORDER BY seq DESC LIMIT $4");
     query(db, &sql, &[&cursor.unwrap_or(i64::MAX), &provider(filter), &source(filter), &most]).await
+}
+
+async fn counts(db: &ClientWrapper) -> Result<Counts, Fault> {
+    let sql = "SELECT state, greatest(sum(jobs), 0)::bigint AS jobs FROM job_counts GROUP BY state";
+    query(db, sql, &[]).await?.iter().map(|row| Ok((state(row, "state")?, count(row, "jobs")?))).collect()
 }
 
 /// `$1` cursor, `$2` provider, `$3` source.

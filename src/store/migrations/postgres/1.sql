@@ -106,7 +106,7 @@ CREATE INDEX jobs_wake ON jobs (provider, lane, wake_at) WHERE wake_at IS NOT NU
 CREATE INDEX jobs_person ON jobs (subject_key, seq) WHERE state = 0;
 CREATE INDEX jobs_account ON jobs (account_id, state) WHERE account_id IS NOT NULL;
 CREATE INDEX jobs_held ON jobs (provider, hold_reason) WHERE state = 3;
-CREATE INDEX jobs_dead ON jobs (seq) WHERE state = 5;
+CREATE INDEX jobs_ended ON jobs (state, seq) WHERE finished_at IS NOT NULL;
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 
 -- Sums of changes. Each writer has rows of its own, so that none waits for another; counting adds them up, and

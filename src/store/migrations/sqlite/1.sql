@@ -96,7 +96,8 @@ CREATE INDEX jobs_person ON jobs (subject_key);
 -- Without the state, which changes with every step of a job.
 CREATE INDEX jobs_account ON jobs (account_id) WHERE account_id IS NOT NULL;
 CREATE INDEX jobs_held ON jobs (provider, hold_reason) WHERE state = 3;
-CREATE INDEX jobs_dead ON jobs (seq) WHERE state = 5;
+-- Each entry has the row's number as well, so that the newest of each state stand at its end.
+CREATE INDEX jobs_ended ON jobs (state) WHERE finished_at IS NOT NULL;
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 
 -- Kept in step by every transaction, so that counting costs nothing at any backlog.
