@@ -38,7 +38,7 @@ use crate::live::Live;
 use crate::notify::Notifier;
 use crate::provider::{Configured, Providers};
 use crate::sealer::Sealer;
-use crate::store::{self, JobStore, Operations, Replica, Routes, Store};
+use crate::store::{self, JobStore, Operations, PRUNE_BATCH, Replica, Routes, Store};
 use crate::telemetry::Metrics;
 use crate::telemetry::trace::Tracer;
 use crate::tls::ServerTls;
@@ -59,9 +59,6 @@ const LET_GO: Duration = Duration::from_secs(4);
 
 /// How long the store may take to say that it works.
 const READY_WITHIN: Duration = Duration::from_secs(3);
-
-/// Old records are looked for this often.
-const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
 /// A changed certificate is noticed within this time.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -493,12 +490,18 @@ async fn prune_forever(running: Arc<Running>, lifecycle: Lifecycle) {
     loop {
         tokio::select! {
             () = lifecycle.draining() => return,
-            () = tokio::time::sleep(PRUNE_EVERY) => {}
+            () = tokio::time::sleep(running.retention.get().look_every()) => {}
         }
         loop {
             match running.store.prune(&running.retention.get()).await {
                 Ok(0) => break,
-                Ok(removed) => tracing::info!(rows = removed, "removed old records"),
+                Ok(removed) => {
+                    tracing::info!(rows = removed, "removed old records");
+                    // What grew old meanwhile is no batch yet, and waits for the next time.
+                    if removed < u64::from(PRUNE_BATCH) {
+                        break;
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(error = %error, "old records could not be removed");
                     break;

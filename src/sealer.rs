@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::audit::{Seal, Signed, SigningKey, Stub};
 use crate::clock::Clock;
 use crate::lifecycle::Lifecycle;
@@ -51,7 +53,11 @@ impl Sealer {
     /// Seals what is new, and removes what is old.
     pub async fn step(&self) -> Result<(), StoreError> {
         self.seal().await?;
-        while self.shorten().await? {}
+        // The earlier of the two clocks: a wall clock that jumped ahead must not throw the record away.
+        let now = self.clock.now().min(self.clock.steady());
+        let Ok(before) = now.checked_sub(self.keep) else { return Ok(()) };
+        // What grows old meanwhile waits for the next time, or a busy service would do nothing else.
+        while self.shorten(before).await? {}
         Ok(())
     }
 
@@ -70,10 +76,7 @@ impl Sealer {
     }
 
     /// Removes some of what is old; whether there may be more.
-    async fn shorten(&self) -> Result<bool, StoreError> {
-        // The earlier of the two clocks: a wall clock that jumped ahead must not throw the record away.
-        let now = self.clock.now().min(self.clock.steady());
-        let Ok(before) = now.checked_sub(self.keep) else { return Ok(false) };
+    async fn shorten(&self, before: Timestamp) -> Result<bool, StoreError> {
         self.store.thin_seals(before).await?;
         let stubs: Vec<_> = self.store.prunable_audit(before).await?.into_iter().map(|it| self.stub(it)).collect();
         if stubs.is_empty() {

@@ -250,6 +250,18 @@ pub struct Retention {
     pub quarantine: Duration,
 }
 
+/// Rows of each kind that [`JobStore::prune`] removes at a time: senders wait behind it.
+pub const PRUNE_BATCH: u16 = 500;
+
+impl Retention {
+    /// How often to look for what is old, so that nothing stays a quarter longer than it is to be kept.
+    #[must_use]
+    pub fn look_every(&self) -> Duration {
+        let shortest = self.jobs.min(self.ignored).min(self.quarantine);
+        (shortest / 4).clamp(Duration::from_secs(5), Duration::from_secs(600))
+    }
+}
+
 /// The most that one source may keep in quarantine. Beyond it, deliveries of that kind that have no job are answered 503;
 /// those that have one act, and the receipt, the log and the record say what was not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

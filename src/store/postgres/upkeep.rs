@@ -12,10 +12,10 @@ use super::outbox;
 use super::time::Timing;
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
-use crate::store::Retention;
+use crate::store::{PRUNE_BATCH, Retention};
 
 /// Rows per kind and transaction: senders wait behind it.
-const BATCH: i64 = 500;
+const BATCH: i64 = PRUNE_BATCH as i64;
 
 /// Removes one batch of each kind; how many rows went. Zero: nothing old is left.
 pub(super) async fn prune(tx: &mut Tx<'_>, retention: &Retention, timing: &Timing) -> Result<u64, Fault> {

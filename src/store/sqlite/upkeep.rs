@@ -9,10 +9,10 @@ use super::codec::{micros, state, word};
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
 use crate::domain::{JobState, ProviderName};
-use crate::store::{Retention, StoreError};
+use crate::store::{PRUNE_BATCH, Retention, StoreError};
 
 /// Rows per kind and transaction: senders wait behind it.
-const BATCH: u32 = 500;
+const BATCH: u32 = PRUNE_BATCH as u32;
 
 /// Removes one batch of each kind; how many rows went. Zero: nothing old is left.
 pub(super) fn prune(tx: &mut Tx<'_>, retention: &Retention) -> Result<u64, StoreError> {
