@@ -38,6 +38,7 @@ async fn a_service_of_its_own_is_loaded_and_everything_arrives_once() {
     );
     assert_eq!(report["acknowledged"], report["arrived"], "{report}");
     assert!(report["until_called_ms"]["most"].as_f64() > Some(0.0), "{report}");
+    assert!(report["arrived_per_second"].as_f64() > Some(0.0), "{report}");
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "something was left behind");
 }
 

@@ -48,7 +48,8 @@ impl Pace {
     pub(super) async fn turn(&self) -> Option<Turn> {
         let turn = self.draw()?;
         if let Ok(wait) = Duration::try_from(turn.at.duration_since(self.now())) {
-            tokio::time::sleep(wait).await;
+            // The runtime's timer rounds up to whole milliseconds, which would count as the service's.
+            let _ = tokio::task::spawn_blocking(move || std::thread::sleep(wait)).await;
         }
         Some(turn)
     }

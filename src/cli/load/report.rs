@@ -51,6 +51,8 @@ pub(super) struct Report {
     unanswered: u64,
     seconds: f64,
     acknowledged_per_second: f64,
+    /// Until the last had arrived: what is carried from end to end.
+    arrived_per_second: f64,
     /// From the moment at which an alert was to be sent.
     until_acknowledged_ms: Waits,
     /// The same, to the provider's being called.
@@ -65,6 +67,10 @@ impl Report {
         let arrived = sink.arrived(&volley.acknowledged);
         let acknowledged = volley.acknowledged.len() as u64;
         let seconds = volley.took.as_secs_f64();
+        let until_last = match (volley.acknowledged.values().min(), arrived.last) {
+            (Some(first), Some(last)) => last.duration_since(*first).as_secs_f64(),
+            _ => 0.0,
+        };
         Self {
             sent: volley.sent,
             acknowledged,
@@ -75,7 +81,8 @@ impl Report {
             jobless: volley.jobless,
             unanswered: volley.unanswered,
             seconds: (seconds * 1000.0).round() / 1000.0,
-            acknowledged_per_second: if seconds > 0.0 { (acknowledged as f64 / seconds).round() } else { 0.0 },
+            acknowledged_per_second: per_second(acknowledged, seconds),
+            arrived_per_second: per_second(arrived.waits.len() as u64, until_last),
             until_acknowledged_ms: Waits::of(volley.waits.clone()),
             until_called_ms: Waits::of(arrived.waits),
             peak_memory_mib,
@@ -104,12 +111,14 @@ impl Report {
 
     pub(super) fn sheet(&self) -> Sheet {
         let mut sheet = Sheet::of(format!(
-            "{} alerts sent in {} s, {} acknowledged ({}/s), {} arrived at the provider, {} missing, {} called again.",
+            "{} alerts sent in {} s, {} acknowledged ({}/s), {} arrived at the provider ({}/s), {} missing, {} called \
+             again.",
             self.sent,
             self.seconds,
             self.acknowledged,
             self.acknowledged_per_second,
             self.arrived,
+            self.arrived_per_second,
             self.missing,
             self.repeated
         ));
@@ -129,6 +138,10 @@ impl Report {
         }
         sheet
     }
+}
+
+fn per_second(count: u64, seconds: f64) -> f64 {
+    if seconds > 0.0 { (count as f64 / seconds).round() } else { 0.0 }
 }
 
 #[cfg(test)]

@@ -47,6 +47,8 @@ pub(super) struct Arrived {
     pub(super) missing: u64,
     /// Calls beyond the first for one account.
     pub(super) repeated: u64,
+    /// When the last of the first calls came.
+    pub(super) last: Option<Timestamp>,
 }
 
 impl Sink {
@@ -92,6 +94,7 @@ impl Sink {
                 Some((first, calls)) => {
                     arrived.waits.push(Duration::try_from(first.duration_since(*at)).unwrap_or_default());
                     arrived.repeated += calls - 1;
+                    arrived.last = arrived.last.max(Some(*first));
                 }
                 None => arrived.missing += 1,
             }
