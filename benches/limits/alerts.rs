@@ -7,7 +7,7 @@ use sever::domain::JobId;
 use sever::verify::{Signer, VerifySettings};
 
 pub(crate) use crate::person::Subject;
-use crate::person::{SECRET, body};
+use crate::person::{SECRET, alert, body};
 
 /// As somebody has it who is no sender.
 const WRONG_SECRET: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
@@ -22,6 +22,13 @@ pub(crate) const OTHER_PATH: &str = "/v1/alerts/other";
 pub(crate) fn requests(people: impl Iterator<Item = Subject>) -> Vec<Vec<u8>> {
     let (signer, now) = (signer(SECRET), SystemClock::new().now());
     people.map(|person| request(&signer, PATH, &person, now)).collect()
+}
+
+/// One signed request for each so many of these people.
+pub(crate) fn crowds(people: impl Iterator<Item = Subject>, size: usize) -> Vec<Vec<u8>> {
+    let (signer, now) = (signer(SECRET), SystemClock::new().now());
+    let people: Vec<Subject> = people.collect();
+    people.chunks(size).map(|crowd| wrap(&signer, PATH, &alert(crowd, now, ""), now)).collect()
 }
 
 /// The same, signed by somebody who has another secret.
@@ -55,7 +62,10 @@ fn signer(secret: &str) -> Signer {
 }
 
 fn request(signer: &Signer, path: &str, person: &Subject, now: Timestamp) -> Vec<u8> {
-    let body = body(person, now);
+    wrap(signer, path, &body(person, now), now)
+}
+
+fn wrap(signer: &Signer, path: &str, body: &str, now: Timestamp) -> Vec<u8> {
     let id = format!("msg_{}", JobId::new().0.simple());
     let headers = signer.sign(&id, now, body.as_bytes()).expect("signed");
     let mut request = format!(
@@ -66,6 +76,6 @@ fn request(signer: &Signer, path: &str, person: &Subject, now: Timestamp) -> Vec
         request.push_str(&format!("{name}: {}\r\n", value.to_str().expect("a header in ASCII")));
     }
     request.push_str("\r\n");
-    request.push_str(&body);
+    request.push_str(body);
     request.into_bytes()
 }

@@ -114,7 +114,7 @@ async fn service(okta: &OktaSandbox, jobs: usize, concurrency: usize) -> Cost {
     cost
 }
 
-async fn done(service: &Service) -> u64 {
+pub(crate) async fn done(service: &Service) -> u64 {
     let backlog = service.app.store.backlog().await.expect("a backlog");
     backlog.jobs.iter().filter(|(_, state, _)| *state == JobState::Done).map(|(.., jobs)| jobs).sum()
 }

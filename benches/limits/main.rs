@@ -9,6 +9,7 @@ mod alerts;
 mod amqp;
 mod config;
 mod cpu;
+mod curves;
 mod drain;
 mod forged;
 mod growth;
@@ -18,19 +19,26 @@ mod intake;
 mod limit;
 mod load;
 mod memory;
+mod open_loop;
+mod peer;
 mod person;
 mod pg_rows;
+mod plot;
 mod postgres;
+mod process;
 mod report;
 mod rows;
 mod service;
+mod sink;
 mod size;
+mod soak;
 mod start;
 mod watch;
 mod work;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sever::clock::{Clock, SystemClock};
 use sever::sandbox::Sandbox;
@@ -53,14 +61,41 @@ pub(crate) struct Scale {
     queued: usize,
     /// Jobs that wait in the larger store.
     growth: usize,
+    peer_rounds: usize,
+    peer_alerts: usize,
+    /// How long each load is offered.
+    offered: Duration,
+    backlogs: &'static [usize],
     /// Without the other sides.
     alone: bool,
 }
 
-const FULL: Scale =
-    Scale { rounds: 7, alerts: 20_000, jobs: 3_000, idle: 200, queued: 100_000, growth: 1_000_000, alone: false };
-const QUICK: Scale =
-    Scale { rounds: 3, alerts: 8_000, jobs: 1_500, idle: 50, queued: 20_000, growth: 100_000, alone: false };
+const FULL: Scale = Scale {
+    rounds: 7,
+    alerts: 20_000,
+    jobs: 3_000,
+    idle: 200,
+    queued: 100_000,
+    growth: 1_000_000,
+    peer_rounds: 5,
+    peer_alerts: 6_000,
+    offered: Duration::from_secs(5),
+    backlogs: &[1_000, 10_000, 100_000, 1_000_000],
+    alone: false,
+};
+const QUICK: Scale = Scale {
+    rounds: 3,
+    alerts: 8_000,
+    jobs: 1_500,
+    idle: 50,
+    queued: 20_000,
+    growth: 100_000,
+    peer_rounds: 2,
+    peer_alerts: 2_000,
+    offered: Duration::from_secs(1),
+    backlogs: &[1_000, 10_000],
+    alone: false,
+};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -72,12 +107,41 @@ fn main() {
     log_to_nowhere();
     let scale = Scale { alone: has("--alone"), ..if has("--quick") { QUICK } else { FULL } };
     let names: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with("--")).collect();
-    let wanted = |name: &str| names.is_empty() || names.iter().any(|given| *given == name);
-    let table = report::table(&measure(scale, wanted));
-    print(&table);
-    if has("--write") {
-        report::write(&table);
+    match &names[..] {
+        [name] if *name == "peer" => tell("peer", &report::table(&peer::measure(scale)), has("--write")),
+        [name] if *name == "plots" => plots(scale, has("--write")),
+        [name, ..] if *name == "soak" => soak(&arguments, has("--write")),
+        names => {
+            let wanted = |name: &str| names.is_empty() || names.iter().any(|given| *given == name);
+            tell("figures", &report::table(&measure(scale, wanted)), has("--write"));
+        }
     }
+}
+
+fn tell(name: &str, figures: &str, write: bool) {
+    print(figures);
+    if write {
+        report::write(name, figures);
+    }
+}
+
+fn plots(scale: Scale, write: bool) {
+    let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    for (name, plot) in [("latency.svg", curves::latency(scale)), ("backlog.svg", curves::backlog(&runtime, scale))] {
+        print(&plot.words());
+        if write {
+            plot.write(name);
+        }
+    }
+}
+
+/// Fails if anything grew.
+fn soak(arguments: &[String], write: bool) {
+    let minutes = arguments.iter().skip_while(|argument| *argument != "--minutes").nth(1);
+    let minutes = minutes.map_or(20, |minutes| minutes.parse().expect("--minutes takes a number"));
+    let (table, is_flat) = soak::run(minutes);
+    tell("soak", &table, write);
+    assert!(is_flat, "something grew: see the table");
 }
 
 fn measure(scale: Scale, wanted: impl Fn(&str) -> bool) -> Vec<Line> {

@@ -25,15 +25,19 @@ impl Subject {
 
 /// An alert of 1 KiB.
 pub(crate) fn body(person: &Subject, now: Timestamp) -> String {
-    let alert = |detail: &str| {
-        json!({
-            "id": person.id, "kind": "session_stolen", "severity": "critical", "occurred_at": now.to_string(),
-            "subjects": [{"email": person.email, "ids": {"okta": person.id}}],
-            "reason": "infostealer cookie seen for sale",
-            "attributes": {"ip": "203.0.113.9", "detail": detail},
-        })
-        .to_string()
-    };
-    let bare = alert("").len();
-    alert(&"x".repeat(BODY - bare))
+    let person = std::slice::from_ref(person);
+    let bare = alert(person, now, "").len();
+    alert(person, now, &"x".repeat(BODY - bare))
+}
+
+/// An alert about these people, the first of whom it is called after.
+pub(crate) fn alert(people: &[Subject], now: Timestamp, detail: &str) -> String {
+    let subject = |person: &Subject| json!({"email": person.email, "ids": {"okta": person.id}});
+    json!({
+        "id": people[0].id, "kind": "session_stolen", "severity": "critical", "occurred_at": now.to_string(),
+        "subjects": people.iter().map(subject).collect::<Vec<_>>(),
+        "reason": "infostealer cookie seen for sale",
+        "attributes": {"ip": "203.0.113.9", "detail": detail},
+    })
+    .to_string()
 }

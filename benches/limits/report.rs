@@ -4,9 +4,6 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-const BEGIN: &str = "<!-- figures: begin -->";
-const END: &str = "<!-- figures: end -->";
-
 /// A figure of each round.
 pub(crate) struct Rounds(Vec<f64>);
 
@@ -80,6 +77,16 @@ impl Line {
         Self { verdict: format!("{} <= {most_mib} MiB", word(is_mib < most_mib)), ..self }
     }
 
+    /// A ratio that is of no rounds.
+    pub(crate) fn ratio_in_words(self, ratio: String) -> Self {
+        Self { ratio, ..self }
+    }
+
+    /// What was demanded, in words, and whether it was so.
+    pub(crate) fn judged(self, passes: bool, demanded: &str) -> Self {
+        Self { verdict: format!("{} {demanded}", word(passes)), ..self }
+    }
+
     fn ratio(self, ratios: &Rounds) -> Self {
         let (least, most) = ratios.spread();
         Self { ratio: format!("{:.2} ({least:.2}-{most:.2})", ratios.median()), ..self }
@@ -134,11 +141,12 @@ fn disk() -> &'static str {
     }
 }
 
-/// Replaces the table in the page about performance.
-pub(crate) fn write(table: &str) {
+/// Replaces what stands between the markers of this name in the page about performance.
+pub(crate) fn write(name: &str, figures: &str) {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/performance.md");
     let text = std::fs::read_to_string(&page).expect("docs/performance.md");
-    let (head, rest) = text.split_once(BEGIN).expect("the first marker");
-    let (_, tail) = rest.split_once(END).expect("the second marker");
-    std::fs::write(&page, format!("{head}{BEGIN}\n{table}{END}{tail}")).expect("written");
+    let (begin, end) = (format!("<!-- {name}: begin -->"), format!("<!-- {name}: end -->"));
+    let (head, rest) = text.split_once(&begin).expect("the first marker");
+    let (_, tail) = rest.split_once(&end).expect("the second marker");
+    std::fs::write(&page, format!("{head}{begin}\n{figures}{end}{tail}")).expect("written");
 }

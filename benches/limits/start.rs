@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Child;
 use std::time::Duration;
 
 use sever::audit::Actor;
@@ -12,7 +11,7 @@ use crate::Scale;
 use crate::alerts::{Subject, requests};
 use crate::home::{Home, Kind};
 use crate::load::send_all;
-use crate::memory::{end, mebi, resident, serve};
+use crate::process::{Process, mebi};
 use crate::report::{Line, Rounds, millis};
 use crate::service::{CONCURRENCY, NOWHERE, folder, write_config_on};
 use crate::watch::Watch;
@@ -40,14 +39,14 @@ fn at(runtime: &Runtime, kind: &Kind, scale: Scale) -> Vec<Line> {
         let (process, _, wait) = started(&config);
         waits.push(wait.as_secs_f64());
         // As after a crash.
-        end(process);
+        drop(process);
     }
     let (process, alerts, _) = started(&config);
     std::thread::sleep(Duration::from_secs(1));
-    let ready = resident(&process, "VmRSS");
+    let ready = process.resident("VmRSS");
     send_all(alerts, requests((0..ALERTS).map(Subject::numbered)));
-    let peak = resident(&process, "VmHWM");
-    end(process);
+    let peak = process.resident("VmHWM");
+    drop(process);
     runtime.block_on(home.end());
     let what = |what: &str| format!("{what}, {}, {} jobs queued", kind.name(), scale.growth);
     let memory =
@@ -71,9 +70,9 @@ async fn paused(kind: &Kind, jobs: usize) -> Home {
 }
 
 /// A process that is ready, where it takes alerts, and how long it took.
-fn started(config: &std::path::Path) -> (Child, SocketAddr, Duration) {
+fn started(config: &std::path::Path) -> (Process, SocketAddr, Duration) {
     let watch = Watch::start();
-    let (process, alerts) = serve(config);
+    let (process, alerts) = Process::serve(config);
     while !is_ready(alerts) {
         std::thread::sleep(Duration::from_millis(1));
     }

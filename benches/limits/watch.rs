@@ -15,4 +15,14 @@ impl Watch {
     pub(crate) fn elapsed(self) -> Duration {
         self.0.elapsed()
     }
+
+    /// How much later than this one the other was started.
+    pub(crate) fn until(self, later: Self) -> Duration {
+        later.0.saturating_duration_since(self.0)
+    }
+
+    /// As if it had been started so much later.
+    pub(crate) fn later(self, by: Duration) -> Self {
+        Self(self.0 + by)
+    }
 }
