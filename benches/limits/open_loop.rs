@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 use crate::load::{Connection, on_this_thread};
 use crate::watch::Watch;
 
-/// Enough that an answer which takes a second leaves some for a thousand alerts in that second.
-const CONNECTIONS: usize = 512;
+/// Well below what the service allows one peer (256). Where all are busy, an alert waits for a free one, and that counts.
+const CONNECTIONS: usize = 128;
 
 /// What came of it.
 pub(crate) struct Offered {

@@ -26,6 +26,9 @@ const SAMPLES: u32 = 12;
 /// What is carried is found out with so many alerts.
 const FLOOD: usize = 20_000;
 
+/// Signed at once.
+const PORTION: usize = 2_000;
+
 /// Whoever makes no call for so long will not make one.
 const QUIET: Duration = Duration::from_secs(30);
 
@@ -72,7 +75,7 @@ fn config(folder: &Path, sink: &Sink) -> std::path::PathBuf {
     let file = write_config(folder, &sink.url(), CONCURRENCY);
     let text = std::fs::read_to_string(&file).expect("the config");
     let text = text
-        .replace("scheme: standard-webhooks,", "scheme: standard-webhooks, tolerance: 20s,")
+        .replace("scheme: standard-webhooks,", "scheme: standard-webhooks, tolerance: 30s,")
         .replace("users: 1000000, per: 10m", "users: 1000000, per: 1m");
     std::fs::write(&file, format!("{text}{RETENTION}")).expect("the config is written");
     file
@@ -80,9 +83,11 @@ fn config(folder: &Path, sink: &Sink) -> std::path::PathBuf {
 
 /// Alerts a second from end to end.
 fn carried(to: std::net::SocketAddr, sink: &Sink, people: Vec<Subject>) -> f64 {
-    let requests = requests(people.iter().cloned());
     let started = Watch::start();
-    send_all(to, requests);
+    // Signed shortly before: a busy machine takes its time for all of them.
+    for portion in people.chunks(PORTION) {
+        send_all(to, requests(portion.iter().cloned()));
+    }
     assert_eq!(sink.wait_for(&people, QUIET), people.len(), "every alert arrives");
     people.len() as f64 / started.elapsed().as_secs_f64()
 }
