@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::broker::Broker;
 use super::python::{FOLDER, programs};
-use crate::alerts::SECRET;
+use crate::person::SECRET;
 use crate::process::Process;
 use crate::service::{CONCURRENCY, TOKEN, folder, write_config};
 use crate::sink::Sink;

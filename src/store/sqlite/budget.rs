@@ -115,7 +115,7 @@ impl Place {
         if self.uses.is_empty() {
             return Ok(());
         }
-        let (row, mut person) = self.person.with(&tx.people, count);
+        let (row, mut person) = self.person.with(tx.people, count);
         for Use { budget, until, .. } in self.uses {
             match person.uses.iter_mut().find(|(known, _)| *known == budget) {
                 Some((_, known)) => *known = until.max(*known),
