@@ -77,7 +77,12 @@ fn config(folder: &Path, sink: &Sink) -> std::path::PathBuf {
     let text = text
         .replace("scheme: standard-webhooks,", "scheme: standard-webhooks, tolerance: 30s,")
         .replace("users: 1000000, per: 10m", "users: 1000000, per: 1m");
-    std::fs::write(&file, format!("{text}{RETENTION}")).expect("the config is written");
+    // Without a key the record is not sealed, and nothing of it is ever removed.
+    let keys = folder.join("keys");
+    let made = std::process::Command::new(env!("CARGO_BIN_EXE_sever")).arg("init").arg(&keys).output();
+    assert!(made.is_ok_and(|made| made.status.success()), "sever init makes a key");
+    let audit = format!("audit: {{signing_key: {{file: {}/secrets/audit-key}}}}\n", keys.display());
+    std::fs::write(&file, format!("{text}{RETENTION}{audit}")).expect("the config is written");
     file
 }
 
