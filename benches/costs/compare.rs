@@ -19,7 +19,7 @@ pub(crate) const INSTRUCTIONS: &str = "instructions";
 /// How to go on.
 pub(crate) const MEND: &str = "Find what costs it: `callgrind_annotate --inclusive=yes` on the profiles named above, beside those of \
 the commit before. If it has to cost that much, the commit says why, and raises the budget with the figures in docs/performance.md:\n  \
-cargo bench --profile dev --bench costs -- --write";
+cargo bench --features otel --profile dev --bench costs -- --write";
 
 /// What a comparison found.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! What an alert and a job cost, in counts that do not depend on the machine's mood: instructions, allocations, statements,
 //! commits, syncs, bytes. A count that rises above its budget (`budget.json`) fails.
 //!
-//! `cargo bench --profile dev --bench costs` needs Valgrind; on PostgreSQL it measures where SEVER_TEST_POSTGRES_URL names a
+//! `cargo bench --features otel --profile dev --bench costs` needs Valgrind; on PostgreSQL it measures where SEVER_TEST_POSTGRES_URL names a
 //! server. `-- --write` makes what was measured the budget and puts the table into `docs/performance.md`. Without
 //! `--profile dev` the optimised build is measured, whose instructions have a budget of their own.
 //!
