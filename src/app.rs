@@ -4,6 +4,7 @@
 mod changes;
 mod queues;
 mod reload;
+mod retention;
 mod role;
 mod running;
 
@@ -38,7 +39,7 @@ use crate::live::Live;
 use crate::notify::Notifier;
 use crate::provider::{Configured, Providers};
 use crate::sealer::Sealer;
-use crate::store::{self, JobStore, Operations, PRUNE_BATCH, Replica, Routes, Store};
+use crate::store::{self, JobStore, Operations, Replica, Routes, Store};
 use crate::telemetry::Metrics;
 use crate::telemetry::trace::Tracer;
 use crate::tls::ServerTls;
@@ -261,7 +262,7 @@ impl App {
             let worker = self.worker.clone();
             self.lifecycle.spawn_vital("worker", async move { worker.run().await });
             let (running, lifecycle) = (Arc::clone(&self.running), self.lifecycle.clone());
-            self.lifecycle.spawn_vital("retention", async move { prune_forever(running, lifecycle).await });
+            self.lifecycle.spawn_vital("retention", async move { retention::prune_forever(running, lifecycle).await });
             self.notifier.start(&self.lifecycle);
             if let Some(sealer) = self.sealer.clone() {
                 self.lifecycle.spawn_vital("sealer", sealer.run(self.lifecycle.clone()));
@@ -484,32 +485,4 @@ async fn ready(State(readiness): State<Readiness>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
     }
     Json(json!({"status": "ready", "degraded": degraded})).into_response()
-}
-
-async fn prune_forever(running: Arc<Running>, lifecycle: Lifecycle) {
-    loop {
-        tokio::select! {
-            () = lifecycle.draining() => return,
-            () = tokio::time::sleep(running.retention.get().look_every()) => {}
-        }
-        loop {
-            match running.store.prune(&running.retention.get()).await {
-                Ok(0) => break,
-                Ok(removed) => {
-                    tracing::info!(rows = removed, "removed old records");
-                    // What grew old meanwhile is no batch yet, and waits for the next time.
-                    if removed < u64::from(PRUNE_BATCH) {
-                        break;
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(error = %error, "old records could not be removed");
-                    break;
-                }
-            }
-            if lifecycle.is_draining() {
-                return;
-            }
-        }
-    }
 }

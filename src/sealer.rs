@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::audit::{Seal, Signed, SigningKey, Stub};
-use crate::clock::Clock;
+use crate::clock::{Clock, rest_since};
 use crate::lifecycle::Lifecycle;
 use crate::store::{AuditStore, Removal, StoreError};
 
@@ -57,8 +57,14 @@ impl Sealer {
         let now = self.clock.now().min(self.clock.steady());
         let Ok(before) = now.checked_sub(self.keep) else { return Ok(()) };
         // What grows old meanwhile waits for the next time, or a busy service would do nothing else.
-        while self.shorten(before).await? {}
-        Ok(())
+        loop {
+            let began = self.clock.steady();
+            if !self.shorten(before).await? {
+                return Ok(());
+            }
+            // Senders wait behind each batch.
+            rest_since(self.clock.as_ref(), began).await;
+        }
     }
 
     /// Seals the record, if anything was recorded since the last seal.

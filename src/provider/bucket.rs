@@ -100,7 +100,7 @@ mod tests {
     }
 
     fn among(workers: u32, term: u64) -> Share {
-        Share { workers: workers.try_into().expect("not zero"), until: Timestamp::MAX, term }
+        Share { workers: workers.try_into().expect("not zero"), until: Timestamp::MAX, term, is_counted: true }
     }
 
     fn let_out(bucket: &mut Bucket, now: Timestamp) -> usize {

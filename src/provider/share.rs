@@ -14,11 +14,13 @@ pub struct Share {
     pub until: Timestamp,
     /// Counts how often this process began to have a part. Whoever begins has nothing saved up: others may have used it.
     pub term: u64,
+    /// All others leave us as much as each of them has. Else we live on what they happen to leave for now.
+    pub is_counted: bool,
 }
 
 impl Share {
     /// Everything, for ever: nobody else is there, nor ever was.
-    pub const WHOLE: Self = Self { workers: NonZeroU32::MIN, until: Timestamp::MAX, term: 0 };
+    pub const WHOLE: Self = Self { workers: NonZeroU32::MIN, until: Timestamp::MAX, term: 0, is_counted: true };
 
     /// Nothing, for now.
     pub const NONE: Self = Self { until: Timestamp::MIN, ..Self::WHOLE };
@@ -33,5 +35,11 @@ impl Share {
     #[must_use]
     pub fn of(&self, number: u32) -> u32 {
         (number / self.workers).max(1)
+    }
+
+    /// The same of what others may have all of: none, where they leave less than one.
+    #[must_use]
+    pub fn left_of(&self, number: u32) -> u32 {
+        if self.is_counted { self.of(number) } else { number / self.workers }
     }
 }

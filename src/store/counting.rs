@@ -3,8 +3,7 @@
 //! Always holds: a person has at most one account at each provider. So whatever names accounts share, no more accounts
 //! are acted on at a provider than its budgets have people.
 
-use std::collections::BTreeMap;
-
+use super::accounts::Accounts;
 use super::keys::micros;
 use crate::domain::{Account, Budget, Claim, ProviderName, Severity, SourceName, account_mark, person_marks};
 
@@ -75,7 +74,7 @@ pub(super) struct Use {
 #[derive(Clone)]
 pub(super) struct Known {
     pub(super) row: i64,
-    pub(super) accounts: BTreeMap<ProviderName, String>,
+    pub(super) accounts: Accounts,
     pub(super) names: Vec<u8>,
     /// The budgets that count them.
     pub(super) counted_by: Vec<i64>,
@@ -148,8 +147,8 @@ pub(super) fn find_person<E>(
     let mut is_unclear = count.marks.is_empty();
     for mark in &count.marks {
         let Some(known) = by_name(*mark)? else { continue };
-        match known.accounts.get(&count.provider) {
-            Some(account) if *account == count.account => return Ok(Person::Same(known)),
+        match known.accounts.at(&count.provider) {
+            Some(account) if account == count.account => return Ok(Person::Same(known)),
             Some(_) => is_unclear = true,
             None => joined = joined.or(Some(known)),
         }

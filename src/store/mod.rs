@@ -3,6 +3,7 @@
 //! Every method is one whole state change, with its audit row, in one transaction. It answers after the commit; only a
 //! claim may be answered before, for nothing that matters is done under it until `bind` is on disk.
 
+mod accounts;
 mod audit;
 mod closures;
 mod counting;

@@ -13,6 +13,7 @@ mod probe;
 mod proof;
 mod retry;
 mod seats;
+mod standing;
 mod traced;
 
 use std::collections::BTreeMap;
@@ -36,13 +37,14 @@ use crate::telemetry::trace::Tracer;
 use crate::telemetry::{Metrics, SubjectDigest};
 use attempt::{Call, Context, Ending, Now};
 use circuit::{Circuits, Sign};
-pub use heart::{Heart, Pulsing};
+pub use heart::Heart;
 pub use lease::{LEASE, LEASE_MARGIN};
 use lease::{Lease, Leases};
 use probe::Probes;
 pub use proof::ProofPolicy;
 pub use retry::RetryPolicy;
 use seats::{Seat, Seats};
+pub use standing::Pulsing;
 
 /// Wakes up this often even if nobody said that a job is due. Retries fall due without a word.
 const POLL: Duration = Duration::from_millis(100);
@@ -272,7 +274,7 @@ fn panicked(station: &Station, claim: &Claim, now: Timestamp) -> Ending {
 impl Bay {
     fn divide(&self, share: Share) {
         self.station.provider.divide(share);
-        self.seats.resize(share.of(self.station.concurrency));
+        self.seats.resize(share.left_of(self.station.concurrency));
     }
 }
 

@@ -178,7 +178,7 @@ async fn keep(tx: &Tx<'_>, person: Person, count: &Count) -> Result<i64, Fault> 
         Person::Joined(known, new) => (Some(known.row), known.accounts, known.names, new),
         Person::New(new) => (None, Default::default(), Vec::new(), new),
     };
-    accounts.insert(count.provider.clone(), count.account.clone());
+    accounts.set(count.provider.clone(), count.account.clone());
     kept.extend(new.concat());
     let sql =
         "INSERT INTO budget_people (seq, accounts, names) VALUES (nextval('budget_people_seq'), $1, $2) RETURNING seq";

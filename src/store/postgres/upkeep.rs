@@ -27,7 +27,7 @@ pub(super) async fn prune(tx: &mut Tx<'_>, retention: &Retention, timing: &Timin
     let ignored = prune_ignored(tx, before(retention.ignored)).await?;
     let quarantined = prune_quarantine(tx, before(retention.quarantine)).await?;
     let jobs = prune_jobs(tx, before(retention.jobs)).await?;
-    let accepted = prune_accepted(tx, before(retention.jobs)).await?;
+    let accepted = if jobs < BATCH as u64 { prune_accepted(tx, before(retention.jobs)).await? } else { 0 };
     let gates = prune_gates(tx, tx.steady.saturating_sub(micros(retention.jobs))).await?;
     let untold = outbox::prune(tx, before(retention.jobs), BATCH).await?;
     fold_counts(tx).await?;
@@ -122,15 +122,28 @@ async fn drop_jobless_alerts(tx: &Tx<'_>, alerts: &[i64]) -> Result<(), Fault> {
 }
 
 /// Accepted deliveries that no job is left of, with those of their alerts that never had one. Oldest first, and not past
-/// the first that is too young.
+/// the first that is too young. Only once all old jobs are gone: until then this would walk past their deliveries each time.
 async fn prune_accepted(tx: &Tx<'_>, before: i64) -> Result<u64, Fault> {
-    let young = tx.one("SELECT seq FROM deliveries WHERE received_at >= $1 ORDER BY seq LIMIT 1", &[&before]).await?;
-    let young: Option<i64> = young.map(|row| get(&row, "seq")).transpose()?;
-    let sql = "SELECT seq, alerts FROM deliveries d WHERE status = 0 AND seq < $1
-         AND NOT EXISTS (SELECT 1 FROM unnest(d.alerts) AS a (alert) JOIN alert_jobs ON alert_jobs.alert = a.alert)
-         ORDER BY seq LIMIT $2 FOR UPDATE SKIP LOCKED";
-    let rows = tx.query(sql, &[&young.unwrap_or(i64::MAX), &BATCH]).await?;
-    drop_deliveries(tx, &rows).await
+    let sql = "SELECT seq, alerts, received_at, NOT EXISTS
+           (SELECT 1 FROM unnest(d.alerts) AS a (alert) JOIN alert_jobs ON alert_jobs.alert = a.alert) AS is_jobless
+         FROM deliveries d WHERE status = 0 AND seq > $1 ORDER BY seq LIMIT $2 FOR UPDATE SKIP LOCKED";
+    // Those that still have a job are walked past in stretches.
+    let (mut jobless, mut walked, mut is_over) = (Vec::new(), i64::MIN, false);
+    while !is_over && jobless.len() < BATCH as usize {
+        let rows = tx.query(sql, &[&walked, &BATCH]).await?;
+        is_over = rows.len() < BATCH as usize;
+        for row in rows {
+            walked = get(&row, "seq")?;
+            if get::<i64>(&row, "received_at")? >= before {
+                is_over = true;
+                break;
+            }
+            if get(&row, "is_jobless")? {
+                jobless.push(row);
+            }
+        }
+    }
+    drop_deliveries(tx, &jobless).await
 }
 
 /// Writers come and go with their processes. Counts are sums of changes, so it does not matter whose row they stand in.

@@ -135,7 +135,7 @@ impl Person {
             Self::New(names) => (people::next_row(people), names),
         };
         let mut person = people.get(row).cloned().unwrap_or_default();
-        person.accounts.insert(count.provider.clone(), count.account.clone());
+        person.accounts.set(count.provider.clone(), count.account.clone());
         person.names.extend(names.into_iter().filter(|name| people.named(name).is_none()));
         (row, person)
     }

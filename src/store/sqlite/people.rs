@@ -3,22 +3,23 @@
 //! Always holds: what is here is what `budget_people` has, the open transaction included. There is one process and one
 //! thread that writes; what a transaction changed is remembered until its end, and taken back where it is undone.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use rusqlite::{Connection, Row, params};
 
 use super::codec::{json, to_json};
 use super::tx::Tx;
-use crate::domain::{Budget, ProviderName};
+use crate::domain::Budget;
 use crate::store::StoreError;
+use crate::store::accounts::Accounts;
 use crate::store::counting::Mark;
 
 /// A person whom at least one budget counts, or counted until a moment ago.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Counted {
-    /// One at most at each provider.
-    pub(super) accounts: BTreeMap<ProviderName, String>,
+    /// Theirs.
+    pub(super) accounts: Accounts,
     /// Theirs alone.
     pub(super) names: Vec<Mark>,
     /// The budget, and until when it counts them, by the steady clock.
@@ -117,7 +118,10 @@ impl People {
             }
             before.uses.iter().for_each(|(budget, until)| self.count(*budget, *until, row, -1));
         }
-        if let Some(person) = person {
+        if let Some(mut person) = person {
+            // There may be very many.
+            person.names.shrink_to_fit();
+            person.uses.shrink_to_fit();
             self.by_name.extend(person.names.iter().map(|name| (*name, row)));
             person.uses.iter().for_each(|(budget, until)| self.count(*budget, *until, row, 1));
             self.newest = self.newest.max(row);
@@ -181,7 +185,7 @@ mod tests {
     use super::*;
 
     fn person(name: u8, uses: &[(i64, i64)]) -> Counted {
-        Counted { accounts: BTreeMap::new(), names: vec![[name; 16]], uses: uses.to_vec() }
+        Counted { accounts: Accounts::default(), names: vec![[name; 16]], uses: uses.to_vec() }
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(super) fn prune(tx: &mut Tx<'_>, retention: &Retention) -> Result<u64, Store
     let ignored = prune_ignored(tx, before(tx, retention.ignored))?;
     let quarantined = prune_quarantine(tx, before(tx, retention.quarantine))?;
     let jobs = prune_jobs(tx, before(tx, retention.jobs))?;
-    let accepted = prune_accepted(tx, before(tx, retention.jobs))?;
+    let accepted = if jobs < u64::from(BATCH) { prune_accepted(tx, before(tx, retention.jobs))? } else { 0 };
     let gates = prune_gates(tx, tx.steady.saturating_sub(micros(retention.jobs)))?;
     let untold = super::outbox::prune(tx, before(tx, retention.jobs), BATCH)?;
     if ignored + quarantined + jobs + accepted > 0 {
@@ -114,13 +114,21 @@ fn drop_jobless_alert(tx: &Tx<'_>, alert: i64) -> Result<(), StoreError> {
 }
 
 /// Accepted deliveries that no job is left of, with those of their alerts that never had one. Oldest first, and not past
-/// the first that is too young.
+/// the first that is too young. Only once all old jobs are gone: until then this would walk past their deliveries each time.
 fn prune_accepted(tx: &Tx<'_>, before: i64) -> Result<u64, StoreError> {
-    let sql = "SELECT seq FROM deliveries d WHERE status = 0
-               AND seq < coalesce((SELECT seq FROM deliveries WHERE received_at >= ?1 ORDER BY seq LIMIT 1), 1 << 62)
-               AND NOT EXISTS (SELECT 1 FROM json_each(d.alerts) JOIN alert_jobs ON alert_jobs.alert = value)
-               ORDER BY seq LIMIT ?2";
-    let rows: Vec<i64> = tx.sql(sql)?.query_map(params![before, BATCH], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    rows.iter().try_for_each(|row| drop_delivery(tx, *row))?;
-    Ok(rows.len() as u64)
+    let sql = "SELECT seq, received_at, NOT EXISTS
+                 (SELECT 1 FROM json_each(d.alerts) JOIN alert_jobs ON alert_jobs.alert = value)
+               FROM deliveries d WHERE status = 0 ORDER BY seq";
+    let mut statement = tx.sql(sql)?;
+    let (mut rows, mut jobless) = (statement.query([])?, Vec::new());
+    while jobless.len() < BATCH as usize
+        && let Some(row) = rows.next()?
+        && row.get::<_, i64>(1)? < before
+    {
+        if row.get(2)? {
+            jobless.push(row.get(0)?);
+        }
+    }
+    jobless.iter().try_for_each(|row| drop_delivery(tx, *row))?;
+    Ok(jobless.len() as u64)
 }

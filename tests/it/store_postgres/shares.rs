@@ -79,11 +79,13 @@ async fn many_who_come_at_once_all_count_each_other_before_any_calls() {
     assert!(begun.iter().all(Result::is_ok));
     let calling = || many.iter().filter(|it| it.may_call()).count();
     assert!(calling() <= 1, "{} call before all know of each other", calling());
-    while calling() < many.len() {
+    // Each is told of the last, says so, hears that all said it, and says that it goes by it.
+    for _ in 0..4 {
         for one in &many {
             one.beat().await;
         }
     }
+    assert_eq!(calling(), many.len());
     assert!(many.iter().all(|it| it.share() == 1.0 / 8.0));
 }
 
@@ -117,10 +119,32 @@ async fn what_a_killed_worker_had_comes_back_to_the_others() {
     scene.assert_hardly_slower(96 * TICK);
     // One that ends in good order leaves its part at once.
     workers.pop().expect("a worker").heart.stop().await;
-    scene.go_on(&workers, TICK).await;
+    scene.go_on(&workers, 2 * TICK).await;
     assert_eq!(workers[0].share(), 1.0);
     scene.go_on(&workers, 24 * TICK).await;
     scene.assert_within_the_limit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_for_a_killed_worker_has_at_once_what_the_others_leave() {
+    let scene = Scene::new().await;
+    let mut workers = scene.come(3);
+    scene.go_on(&workers, 24 * TICK).await;
+    workers.pop();
+    workers.extend(scene.come(1));
+    // Each is told of the newcomer, says so, and it hears that: all that before the dead one's part is over.
+    for _ in 0..3 {
+        for one in &workers {
+            one.beat().await;
+        }
+    }
+    assert!(workers[2].may_call() && workers[2].share() == 1.0 / 6.0, "{}", workers[2].share());
+    assert!(workers[..2].iter().all(|it| it.share() == 0.25));
+    scene.go_on(&workers, LIVE_FOR + 2 * TICK).await;
+    assert!(workers.iter().all(|it| it.share() == 1.0 / 3.0));
+    scene.go_on(&workers, 96 * TICK).await;
+    scene.assert_within_the_limit();
+    scene.assert_hardly_slower(96 * TICK);
 }
 
 #[tokio::test(flavor = "multi_thread")]
