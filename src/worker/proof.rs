@@ -68,18 +68,22 @@ pub(super) fn before(claim: &Claim, account: &Account, look: Option<&Look>, now:
     }
 }
 
-/// The answer of a call without a look before it was lost, or was a failure, as a gateway's may be after the call has worked.
+/// The answer of a call without a whole look before it was lost, or was a failure, as a gateway's may be after the call has
+/// worked.
 fn is_blind(claim: &Claim, known: &Proof) -> bool {
     let may_have_worked = claim.call_open || (known.calls == 0 && claim.failures > 0);
-    known.blind || (known.earlier.is_none() && may_have_worked)
+    known.blind || ((known.earlier.is_none() || known.partial) && may_have_worked)
 }
 
 /// A call that failed may have ended some sessions all the same: what was seen before it has to be gone as well, and counts
 /// as ended.
 fn with_seen_before(mut proof: Proof, known: Option<&Proof>) -> Proof {
     let Some(known) = known else { return proof };
-    if let (Some(earlier), Some(seen)) = (&mut proof.earlier, &known.earlier) {
-        earlier.extend(seen.iter().cloned());
+    match (&mut proof.earlier, &known.earlier) {
+        (Some(earlier), Some(seen)) => earlier.extend(seen.iter().cloned()),
+        // Nobody can look this time, and what was seen then need not be all that there is now.
+        (None, Some(seen)) => (proof.earlier, proof.partial) = (Some(seen.clone()), true),
+        (_, None) => {}
     }
     Proof { blind: known.blind, ..proof }
 }

@@ -357,6 +357,39 @@ fn a_repeat_that_finds_nothing_does_not_forget_the_call_whose_answer_was_lost() 
 }
 
 #[test]
+fn what_was_seen_before_a_lost_call_outlasts_attempts_in_which_nobody_could_look() {
+    let mut claim = claim(Scope::All);
+    let first = before(&claim, &account(), Some(&look(&[begun("a", 10)])), at(20));
+    let Before::Call(_, Some(lost)) = first else { panic!("no call") };
+    // It is over, and nobody knows. Two repeats are throttled, without a look before them.
+    (claim.call_open, claim.was_repeated, claim.proof) = (true, true, Some(lost));
+    for _ in 0..2 {
+        let Before::Call(_, Some(throttled)) = before(&claim, &account(), None, at(30)) else { panic!("no call") };
+        (claim.call_open, claim.proof) = (false, Some(throttled));
+    }
+    let unseen = called(claim.proof.clone().expect("a proof"), None);
+    assert_eq!(
+        done(after(&claim, &unseen, &look(&[]), POLICY)).0,
+        Outcome::Accepted,
+        "others may have been there as well"
+    );
+    let Before::Call(_, Some(last)) = before(&claim, &account(), Some(&look(&[])), at(40)) else { panic!("no call") };
+    assert_eq!(done(after(&claim, &called(last, None), &look(&[]), POLICY)).0, Outcome::Verified);
+}
+
+#[test]
+fn a_call_whose_answer_was_lost_may_have_ended_what_the_look_before_it_left_out() {
+    let mut claim = claim(Scope::All);
+    let partial = Look { complete: false, ..look(&[]) };
+    let Before::Call(_, Some(lost)) = before(&claim, &account(), Some(&partial), at(20)) else { panic!("no call") };
+    (claim.call_open, claim.proof) = (true, Some(lost));
+    let Before::Call(_, Some(throttled)) = before(&claim, &account(), None, at(30)) else { panic!("no call") };
+    (claim.call_open, claim.proof) = (false, Some(throttled));
+    let Before::Call(_, Some(last)) = before(&claim, &account(), Some(&look(&[])), at(40)) else { panic!("no call") };
+    assert_eq!(done(after(&claim, &called(last, None), &look(&[]), POLICY)).0, Outcome::Accepted);
+}
+
+#[test]
 fn a_call_that_failed_before_anybody_looked_may_have_worked_and_a_throttled_one_has_not() {
     for (failures, expected) in [(1, Outcome::Accepted), (0, Outcome::NothingToRevoke)] {
         let mut claim = claim(Scope::All);

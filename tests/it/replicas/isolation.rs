@@ -43,8 +43,9 @@ pub(super) async fn judge(
         rounds.push((alone, beside));
         if beside <= alone * TIMES + SPARE {
             return format!(
-                "what was left took {leftovers:?}, then {PEOPLE} people lost their sessions at {HEALTHY:?} alone and \
-                 beside the sick in {rounds:?}"
+                "{} jobs were left and took {:?}, then {PEOPLE} people lost their sessions at {HEALTHY:?} alone and \
+                 beside the sick in {rounds:?}",
+                leftovers.0, leftovers.1
             );
         }
     }
@@ -53,10 +54,10 @@ pub(super) async fn judge(
     );
 }
 
-/// Waits until nothing is to be done at those that are well; how long that took.
-async fn calm(store: &PostgresStore, within: Duration) -> Duration {
+/// Waits until nothing is to be done at those that are well; how many jobs that were, and how long it took.
+async fn calm(store: &PostgresStore, within: Duration) -> (u64, Duration) {
     let clock = SystemClock::new();
-    let began = clock.steady();
+    let (began, mut first) = (clock.steady(), None);
     loop {
         let status = store.status().await.expect("a status");
         let of = |provider: &str| status.jobs.iter().find(|(name, _)| name.as_str() == provider).map(|(_, jobs)| jobs);
@@ -66,8 +67,9 @@ async fn calm(store: &PostgresStore, within: Duration) -> Duration {
         };
         let open: u64 = HEALTHY.iter().map(open).sum();
         let took = Duration::try_from(clock.steady() - began).unwrap_or_default();
+        let jobs = *first.get_or_insert(open);
         if open == 0 {
-            return took;
+            return (jobs, took);
         }
         assert!(took < within, "{open} jobs are left at {HEALTHY:?} after {took:?}: {status:#?}");
         tokio::time::sleep(Duration::from_secs(1)).await;

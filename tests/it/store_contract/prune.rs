@@ -1,6 +1,7 @@
 //! What is old goes, and nothing else.
 
 use sever::domain::{JobState, Next, Outcome};
+use sever::store::PRUNE_BATCH;
 
 use crate::support::store::{Bench, DAY, Mail, SECOND, contract_tests, name, okta, operator, settlement};
 
@@ -167,7 +168,25 @@ async fn what_was_done_for_an_alert_with_open_jobs_is_not_done_again_after_pruni
     assert_eq!(bench.state(claims[1].job).await, JobState::Held);
 }
 
+/// More than are walked past in one stretch.
+async fn old_deliveries_whose_jobs_are_open_keep_no_later_one(bench: Bench) {
+    let many = usize::from(PRUNE_BATCH) + 20;
+    for number in 0..many {
+        let job = okta(&format!("p{number}@example.com"));
+        bench.admit(&Mail::new(&format!("d{number}")).alert(&format!("a{number}"), [job])).await;
+    }
+    let last = bench.admit(&Mail::new("e").alert("z", [okta("ana@example.com")]).alert("y", [])).await;
+    bench.ops().cancel(last.alerts[0].jobs[0].id, operator(), String::new()).await.expect("cancelled");
+    bench.advance(91 * DAY);
+    bench.prune().await;
+    for alert in &last.alerts {
+        assert!(bench.ops().alert(alert.id).await.expect("an answer").is_none(), "it would stay for ever");
+    }
+    assert_eq!(bench.ops().status().await.expect("a status").jobs[&name("okta")][&JobState::Queued], many as u64);
+}
+
 contract_tests!(
+    old_deliveries_whose_jobs_are_open_keep_no_later_one,
     a_delivery_with_an_alert_that_never_had_a_job_goes_with_the_others,
     what_was_done_for_an_alert_with_open_jobs_is_not_done_again_after_pruning,
     nothing_open_is_removed,
