@@ -38,6 +38,9 @@ const RETENTION: &str = "retention: {jobs: 1m, ignored: 1m, quarantine: 1m, audi
 /// Until then the store fills up.
 const FILLED: Duration = Duration::from_secs(150);
 
+/// Removing old records may make alerts wait, but not for long: seconds count in an incident.
+const HIGHEST: f64 = 1.0;
+
 /// One minute, or less in a short run.
 struct Sample {
     at: Duration,
@@ -122,7 +125,7 @@ fn sample(started: Watch, process: &Process, folder: &Path, waits: &[Duration]) 
 /// How something went on.
 struct Figure {
     what: &'static str,
-    /// Median of the second half over that of the first.
+    /// Median of the second half over that of the first, or the figure itself.
     ratio: f64,
     most: f64,
 }
@@ -142,12 +145,14 @@ fn judge(samples: &[Sample], filled: Duration) -> Vec<Figure> {
         let median = |samples: &[&Sample]| Rounds::of(samples.iter().map(|it| of(it)).collect()).median();
         Figure { what, ratio: median(second) / median(first), most }
     };
+    let highest = flat.iter().map(|it| it.p99.as_secs_f64()).fold(0.0, f64::max);
     vec![
         figure("resident memory", 1.1, &|it| it.resident as f64),
         figure("store", 1.1, &|it| it.file as f64),
         figure("its log (WAL)", 1.5, &|it| it.log as f64),
         figure("p50", 1.5, &|it| it.p50.as_secs_f64()),
         figure("p99", 2.0, &|it| it.p99.as_secs_f64()),
+        Figure { what: "highest p99 of a minute, in seconds", ratio: highest, most: HIGHEST },
     ]
 }
 
@@ -159,7 +164,7 @@ fn table(rate: f64, samples: &[Sample], figures: &[Figure]) -> String {
         let (p50, p99) = (millis(*p50), millis(*p99));
         writeln!(table, "| {:.1} min | {sizes} | {p50} | {p99} |", at.as_secs_f64() / 60.0).expect("written");
     }
-    table.push_str("\n| what | second half / first half, once filled | target |\n|---|---|---|\n");
+    table.push_str("\n| what | once filled: second half / first half | target |\n|---|---|---|\n");
     for figure in figures {
         let word = if figure.is_flat() { "PASS" } else { "miss" };
         let Figure { what, ratio, most } = figure;

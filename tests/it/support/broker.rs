@@ -186,6 +186,9 @@ pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>
     tokio::time::timeout(PATIENCE, waited).await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
 }
 
+/// What a test leaves behind goes away by itself; later than any test lasts in which a queue is not looked at.
+const EXPIRES_MS: i32 = 2 * 60 * 60 * 1000;
+
 /// A publisher and operator of its own at one broker.
 pub(crate) struct Broker {
     connection: Connection,
@@ -224,7 +227,7 @@ impl Broker {
 
     pub(crate) async fn queue(&self, name: &str, arguments: &[(&str, AMQPValue)]) {
         let usual =
-            [("x-queue-type", AMQPValue::LongString("quorum".into())), ("x-expires", AMQPValue::LongInt(600_000))];
+            [("x-queue-type", AMQPValue::LongString("quorum".into())), ("x-expires", AMQPValue::LongInt(EXPIRES_MS))];
         let arguments = usual.iter().chain(arguments).fold(FieldTable::default(), |mut table, (name, value)| {
             table.insert((*name).into(), value.clone());
             table
