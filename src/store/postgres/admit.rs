@@ -6,11 +6,15 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
+use tokio_postgres::Row;
+
 use super::alerts::{self, Item, Stored, store_alerts};
 use super::batch::{Asked, Replay};
 use super::codec::{clean, get, to_json};
 use super::fault::Fault;
-use super::tx::{Parameters, Tx, query};
+use super::flight::{Answers, Flight, Seat};
+use super::people::array;
+use super::tx::{Tx, query};
 use super::{four_eyes, read};
 use crate::audit::{Actor, AuditEvent};
 use crate::domain::SourceName;
@@ -41,24 +45,44 @@ struct Fresh<'a> {
     not_kept: Option<String>,
 }
 
+/// What is asked while the transaction opens.
+pub(super) struct Look {
+    ours: Seat,
+    beside: Seat,
+    /// `None` where something is to be kept in quarantine: whether there is room decides what is stored.
+    alerts: Option<alerts::Look>,
+}
+
+/// Writes the guards, and looks for what is there already.
+pub(super) async fn look(flight: &mut Flight<'_>, batch: &[Asked<Admit, Admitted>]) -> Result<Look, Fault> {
+    let admissions = || batch.iter().map(|asked| &asked.what.admission);
+    let (ours, beside) = (guard(flight, batch).await?, beside(flight, batch).await?);
+    let is_plain = !admissions().any(Admission::is_kept);
+    let alerts = if is_plain { Some(alerts::look(flight, admissions()).await?) } else { None };
+    Ok(Look { ours, beside, alerts })
+}
+
 /// Stores deliveries, unless they were stored before.
 pub(super) async fn admit(
     tx: &mut Tx<'_>,
     batch: &mut [Asked<Admit, Admitted>],
+    (look, answers): (Look, &mut Answers),
     cap: QuarantineCap,
 ) -> Result<(), Fault> {
-    if batch.is_empty() {
-        return Ok(());
-    }
-    let guards = guard(tx, batch).await?;
+    let guards = guards(&answers.rows(look.ours), &answers.rows(look.beside), batch)?;
     let mut results: Vec<Option<Result<Admitted, StoreError>>> = batch.iter().map(|_| None).collect();
     let (fresh, refused) = within(tx, batch, &guards, cap).await?;
     let items: Vec<Item<'_>> = fresh
         .iter()
         .map(|fresh| Item { delivery: fresh.delivery, admission: fresh.admission.as_ref(), before: &[] })
         .collect();
-    let (plan, stored) = alerts::decide(tx, &items).await?;
-    tokio::try_join!(biased; alerts::write(tx, &plan), insert_deliveries(tx, &fresh, &stored))?;
+    let seen = match look.alerts.filter(|_| !tx.has_widened) {
+        Some(look) => look.seen(tx, answers, &alerts::jobs_of(&items)).await?,
+        None => alerts::Plan::default(),
+    };
+    let (plan, stored) = alerts::decide(tx, seen, &items).await?;
+    alerts::write(tx, &plan).await?;
+    insert_deliveries(tx, &fresh, &stored).await?;
     tx.reserve(fresh.len()).await?;
     for (fresh, stored) in fresh.iter().zip(stored) {
         let (admission, not_kept) = (fresh.admission.as_ref(), &fresh.not_kept);
@@ -93,8 +117,8 @@ pub(super) async fn admit(
     Ok(())
 }
 
-/// Writes the guards, and reads those that were there. In order of their keys, so that replicas do not wait in a circle.
-async fn guard(tx: &Tx<'_>, batch: &[Asked<Admit, Admitted>]) -> Result<Vec<Guard>, Fault> {
+/// In order of their keys, so that replicas do not wait in a circle.
+async fn guard(flight: &mut Flight<'_>, batch: &[Asked<Admit, Admitted>]) -> Result<Seat, Fault> {
     let mut guards: Vec<(&[u8; 32], Option<i64>)> = batch
         .iter()
         .map(|asked| &asked.what.admission)
@@ -107,12 +131,16 @@ async fn guard(tx: &Tx<'_>, batch: &[Asked<Admit, Admitted>]) -> Result<Vec<Guar
     let sql = "INSERT INTO delivery_guards (key, delivery, expires_at)
          SELECT g.key, nextval('deliveries_seq'), g.expires_at FROM unnest($1::bytea[], $2::bigint[]) AS g (key, expires_at)
          ON CONFLICT (key) DO NOTHING RETURNING key, delivery";
-    let parameters: Parameters<'_> = &[&keys, &expiries];
-    let (inserted, known) = tokio::try_join!(biased; tx.query(sql, parameters), beside(tx, batch))?;
-    let mut ours: HashMap<Vec<u8>, i64> = HashMap::new();
-    for row in &inserted {
-        ours.insert(get(row, "key")?, get(row, "delivery")?);
-    }
+    flight.ask(sql, &[&keys, &expiries]).await
+}
+
+/// Which were written, and which were there.
+fn guards(ours: &[Row], beside: &[Row], batch: &[Asked<Admit, Admitted>]) -> Result<Vec<Guard>, Fault> {
+    let by_key = |rows: &[Row]| {
+        let read = |row: &Row| Ok((get(row, "key")?, get(row, "delivery")?));
+        rows.iter().map(read).collect::<Result<HashMap<Vec<u8>, i64>, Fault>>()
+    };
+    let (ours, known) = (by_key(ours)?, by_key(beside)?);
     let mut taken = HashSet::new();
     let mut found = Vec::with_capacity(batch.len());
     for asked in batch {
@@ -131,15 +159,14 @@ async fn guard(tx: &Tx<'_>, batch: &[Asked<Admit, Admitted>]) -> Result<Vec<Guar
 }
 
 /// What is stored under these delivery ids, whatever the body.
-async fn beside(tx: &Tx<'_>, batch: &[Asked<Admit, Admitted>]) -> Result<HashMap<Vec<u8>, i64>, Fault> {
+async fn beside(flight: &mut Flight<'_>, batch: &[Asked<Admit, Admitted>]) -> Result<Seat, Fault> {
     let bound = |end: u8| -> Vec<Vec<u8>> {
         let keys = batch.iter().map(|asked| asked.what.admission.guard);
         keys.map(|key| [&key[..16], &[end; 16]].concat()).collect()
     };
     let sql = "SELECT g.key, g.delivery FROM unnest($1::bytea[], $2::bytea[]) AS span (first, last)
          JOIN delivery_guards g ON g.key BETWEEN span.first AND span.last";
-    let rows = tx.query(sql, &[&bound(0), &bound(0xff)]).await?;
-    rows.iter().map(|row| Ok((get(row, "key")?, get(row, "delivery")?))).collect()
+    flight.ask(sql, &[&bound(0), &bound(0xff)]).await
 }
 
 fn warn_of_other_bodies(admission: &Admission, known: &HashMap<Vec<u8>, i64>) {
@@ -193,7 +220,7 @@ async fn insert_deliveries(tx: &Tx<'_>, fresh: &[Fresh<'_>], stored: &[Stored]) 
            d.alerts::bigint[]
          FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::smallint[], $6::text[], $7::text[], $8::bytea[],
            $9::text[], $10::text[]) AS d (seq, source, delivery_id, received_at, status, reason, headers, body, elements, alerts)";
-    tx.execute(
+    tx.later(
         sql,
         &[
             &fresh.iter().map(|fresh| fresh.delivery).collect::<Vec<_>>(),
@@ -205,17 +232,10 @@ async fn insert_deliveries(tx: &Tx<'_>, fresh: &[Fresh<'_>], stored: &[Stored]) 
             &each(|admission| to_json(&admission.headers).map(Some))?,
             &fresh.iter().map(|fresh| &fresh.admission.body[..]).collect::<Vec<_>>(),
             &each(receipts::elements)?,
-            &stored.iter().map(|stored| array(&stored.rows)).collect::<Vec<_>>(),
+            &stored.iter().map(|stored| array(stored.rows.iter().copied())).collect::<Vec<_>>(),
         ],
     )
-    .await?;
-    Ok(())
-}
-
-/// An array as text: lists of lists of unlike lengths cannot be passed otherwise.
-fn array(rows: &[i64]) -> String {
-    let rows: Vec<String> = rows.iter().map(i64::to_string).collect();
-    format!("{{{}}}", rows.join(","))
+    .await
 }
 
 /// Stores what a kept delivery says now.
@@ -272,14 +292,15 @@ pub(super) async fn release_quarantine(tx: &Tx<'_>, source: &SourceName, size: u
 
 /// What a delivery became, for whoever sends it again.
 async fn known_receipt(tx: &Tx<'_>, delivery: i64, admission: &Admission) -> Result<Receipt, Fault> {
-    let found = query(tx.db, "SELECT alerts, elements FROM deliveries WHERE seq = $1", &[&delivery]).await?;
+    let db = tx.reader().await?;
+    let found = query(db, "SELECT alerts, elements FROM deliveries WHERE seq = $1", &[&delivery]).await?;
     let (rows, quarantined) = match found.first() {
         Some(row) => (get::<Vec<i64>>(row, "alerts")?, read::elements(row)?),
         None => Default::default(),
     };
     let mut alerts = Vec::new();
     for row in rows {
-        alerts.extend(read::alert_receipt(tx.db, row).await?);
+        alerts.extend(read::alert_receipt(db, row).await?);
     }
     let delivery_id = admission.delivery_id.clone();
     Ok(Receipt { status: ReceiptStatus::Duplicate, delivery_id, alerts, quarantined, not_kept: None })

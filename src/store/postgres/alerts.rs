@@ -1,7 +1,7 @@
 //! The alerts of a batch, and the job of each: the one it has already, a queued one that takes it in, or a new one.
 //!
-//! What is stored is read in one flight, decided on here, one delivery after the other, and written in another. An alert
-//! that is known stays locked until the commit, so that no other replica gives it a job meanwhile. A queued job is taken
+//! What is stored is read while the transaction opens, decided on here, one delivery after the other, and written with the
+//! commit. An alert that is known stays locked until the commit, so that no other replica gives it a job meanwhile. A queued job is taken
 //! only if nobody is busy with it; else the alert gets a job of its own.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use super::codec::{alert_id, clean, get, job_id, json, severity, state, to_json, word};
 use super::fault::Fault;
-use super::tx::{Parameters, Tx};
+use super::flight::{Answers, Flight, Seat};
+use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
 use crate::domain::{AlertId, JobId, JobState, NewJob, Origin, ProviderName, RevokeRequest, TraceContext, Traces};
 use crate::store::keys::{alert_guard, job_key, person_key};
@@ -69,7 +70,6 @@ pub(super) struct Plan<'a> {
     /// The jobs that alerts have. `None`: one that ended so long ago that it was pruned.
     links: HashMap<(i64, Key), Option<JobReceipt>>,
     queued: HashMap<Person, Queued>,
-    numbers: Vec<i64>,
     new: Vec<New<'a>>,
     new_links: Vec<(i64, Key, i64)>,
     moved: Vec<(i64, i64)>,
@@ -78,14 +78,19 @@ pub(super) struct Plan<'a> {
 
 /// Stores the alerts of these deliveries, and their jobs.
 pub(super) async fn store_alerts(tx: &mut Tx<'_>, items: &[Item<'_>]) -> Result<Vec<Stored>, Fault> {
-    let (plan, stored) = decide(tx, items).await?;
+    let (plan, stored) = decide(tx, Plan::default(), items).await?;
     write(tx, &plan).await?;
     Ok(stored)
 }
 
-/// What becomes of them, still to be written.
-pub(super) async fn decide<'a>(tx: &mut Tx<'_>, items: &'a [Item<'a>]) -> Result<(Plan<'a>, Vec<Stored>), Fault> {
-    let mut plan = read(tx, items).await?;
+/// What becomes of them, still to be written. `plan`: what was seen, where everything was.
+pub(super) async fn decide<'a>(
+    tx: &mut Tx<'_>,
+    plan: Plan<'a>,
+    items: &'a [Item<'a>],
+) -> Result<(Plan<'a>, Vec<Stored>), Fault> {
+    let is_seen = planned(items).all(|(item, alert)| plan.alerts.contains_key(&guard(item.admission, alert)));
+    let mut plan = if is_seen { plan } else { read(tx, items).await? };
     let mut stored = Vec::with_capacity(items.len());
     for item in items {
         stored.push(decide_one(tx, &mut plan, item).await?);
@@ -97,35 +102,82 @@ fn planned<'a>(items: &'a [Item<'a>]) -> impl Iterator<Item = (&'a Item<'a>, &'a
     items.iter().flat_map(|item| item.admission.alerts.iter().map(move |alert| (item, alert)))
 }
 
-async fn read<'a>(tx: &Tx<'_>, items: &'a [Item<'a>]) -> Result<Plan<'a>, Fault> {
-    let mut plan = Plan::default();
+fn guard(admission: &Admission, alert: &PlannedAlert) -> Key {
+    alert_guard(&admission.issuer, &alert.external_id)
+}
+
+/// An alert, and the number of the delivery that names it. `None`: it is the one whose guard this transaction wrote.
+type Named<'a> = (Option<i64>, &'a Admission, &'a PlannedAlert);
+
+/// What is asked for, with the guards and the ids that alerts get if they are new.
+pub(super) struct Look {
+    alerts: Option<Seat>,
+    ids: HashMap<Key, AlertId>,
+    queued: Option<Seat>,
+    people: Vec<Person>,
+}
+
+/// Of deliveries whose guards are written just before.
+pub(super) async fn look<'a>(
+    flight: &mut Flight<'_>,
+    admissions: impl Iterator<Item = &'a Admission>,
+) -> Result<Look, Fault> {
+    let named = admissions.flat_map(|admission| admission.alerts.iter().map(move |alert| (None, admission, alert)));
+    look_for(flight, named.collect()).await
+}
+
+async fn look_for(flight: &mut Flight<'_>, named: Vec<Named<'_>>) -> Result<Look, Fault> {
     // The first to name an alert stores it; in order of their guards, so that replicas do not wait in a circle.
-    let mut first: BTreeMap<Key, (&Item<'_>, &PlannedAlert)> = BTreeMap::new();
-    for (item, alert) in planned(items) {
-        first.entry(alert_guard(&item.admission.issuer, &alert.external_id)).or_insert((item, alert));
+    let mut first: BTreeMap<Key, Named<'_>> = BTreeMap::new();
+    for one in &named {
+        first.entry(guard(one.1, one.2)).or_insert(*one);
     }
-    if first.is_empty() {
-        return Ok(plan);
+    let people: HashSet<Person> = named.iter().flat_map(|(.., alert)| &alert.jobs).filter_map(waits).collect();
+    let people: Vec<Person> = people.into_iter().collect();
+    Ok(Look {
+        alerts: if first.is_empty() { None } else { Some(insert_alerts(flight, &first).await?) },
+        ids: first.iter().map(|(guard, (.., alert))| (*guard, alert.id)).collect(),
+        queued: if people.is_empty() { None } else { Some(queued(flight, &people).await?) },
+        people,
+    })
+}
+
+impl Look {
+    /// Alerts that were there already may have jobs.
+    pub(super) async fn seen<'a>(
+        self,
+        tx: &Tx<'_>,
+        answers: &mut Answers,
+        jobs: &[&NewJob],
+    ) -> Result<Plan<'a>, Fault> {
+        let mut plan = Plan::default();
+        let mut known = Vec::new();
+        for row in self.alerts.map(|seat| answers.rows(seat)).unwrap_or_default() {
+            let (guard, number, id) = (key(&row, "guard")?, get(&row, "seq")?, alert_id(&row, "id")?);
+            if self.ids.get(&guard) != Some(&id) {
+                known.push(number);
+            }
+            plan.alerts.insert(guard, (number, id));
+        }
+        if let Some(seat) = self.queued {
+            plan.queued = read_queued(&answers.rows(seat), &self.people)?;
+        }
+        plan.links = links(tx, &known, jobs).await?;
+        Ok(plan)
     }
-    let guards: Vec<&[u8]> = first.keys().map(|guard| &guard[..]).collect();
-    let jobs: Vec<&NewJob> = planned(items).flat_map(|(_, alert)| &alert.jobs).collect();
-    let sql = "SELECT seq, id, guard FROM alerts WHERE guard = ANY($1) ORDER BY guard FOR UPDATE";
-    let locked: Parameters<'_> = &[&guards];
-    // In one flight, and so each after the one before it: a connection meets these statements together or not at all, so
-    // none has to be prepared while a later one is under way already.
-    let (_, rows, links, queued, numbers) = tokio::try_join!(
-        biased;
-        insert_alerts(tx, &guards, &first),
-        tx.query(sql, locked),
-        links(tx, &guards, &jobs),
-        queued(tx, &jobs),
-        numbers(tx, jobs.len()),
-    )?;
-    (plan.links, plan.queued, plan.numbers) = (links, queued, numbers);
-    for row in &rows {
-        plan.alerts.insert(key(row, "guard")?, (get(row, "seq")?, alert_id(row, "id")?));
-    }
-    Ok(plan)
+}
+
+async fn read<'a>(tx: &Tx<'_>, items: &'a [Item<'a>]) -> Result<Plan<'a>, Fault> {
+    let mut flight = tx.flight();
+    let named = planned(items).map(|(item, alert)| (Some(item.delivery), item.admission, alert));
+    let look = look_for(&mut flight, named.collect()).await?;
+    let mut answers = flight.fly().await?;
+    look.seen(tx, &mut answers, &jobs_of(items)).await
+}
+
+/// The jobs that their alerts ask for.
+pub(super) fn jobs_of<'a>(items: &'a [Item<'a>]) -> Vec<&'a NewJob> {
+    planned(items).flat_map(|(_, alert)| &alert.jobs).collect()
 }
 
 fn key(row: &Row, column: &str) -> Result<Key, Fault> {
@@ -136,57 +188,59 @@ fn key(row: &Row, column: &str) -> Result<Key, Fault> {
     Ok(key)
 }
 
-async fn insert_alerts(
-    tx: &Tx<'_>,
-    guards: &[&[u8]],
-    first: &BTreeMap<Key, (&Item<'_>, &PlannedAlert)>,
-) -> Result<(), Fault> {
+/// One that is there is locked, and stays as it is.
+async fn insert_alerts(flight: &mut Flight<'_>, first: &BTreeMap<Key, Named<'_>>) -> Result<Seat, Fault> {
     let each = || first.values();
-    let skipped: Vec<String> = each().map(|(_, alert)| to_json(&alert.skipped)).collect::<Result<_, _>>()?;
+    let skipped: Vec<String> = each().map(|(.., alert)| to_json(&alert.skipped)).collect::<Result<_, _>>()?;
     let sql = "INSERT INTO alerts (seq, id, guard, issuer, source, external_id, kind, severity, occurred_at, received_at,
            reason, delivery, skipped)
-         SELECT nextval('alerts_seq'), a.* FROM unnest($1::uuid[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::text[],
-           $7::smallint[], $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::text[]) AS a
-         ON CONFLICT (guard) DO NOTHING";
-    tx.execute(
-        sql,
-        &[
-            &each().map(|(_, alert)| alert.id.0).collect::<Vec<Uuid>>(),
-            &guards,
-            &each().map(|(item, _)| clean(&item.admission.issuer)).collect::<Vec<_>>(),
-            &each().map(|(item, _)| item.admission.source.as_str()).collect::<Vec<_>>(),
-            &each().map(|(_, alert)| clean(&alert.external_id)).collect::<Vec<_>>(),
-            &each().map(|(_, alert)| clean(&alert.kind)).collect::<Vec<_>>(),
-            &each().map(|(_, alert)| i16::from(alert.severity.rank())).collect::<Vec<_>>(),
-            &each().map(|(_, alert)| alert.occurred_at.as_microsecond()).collect::<Vec<_>>(),
-            &each().map(|(item, _)| item.admission.received_at.as_microsecond()).collect::<Vec<_>>(),
-            &each().map(|(_, alert)| alert.reason.as_deref().map(clean)).collect::<Vec<_>>(),
-            &each().map(|(item, _)| item.delivery).collect::<Vec<_>>(),
-            &skipped,
-        ],
-    )
-    .await?;
-    Ok(())
+         SELECT nextval('alerts_seq'), a.id, a.guard, a.issuer, a.source, a.external_id, a.kind, a.severity, a.occurred_at,
+           a.received_at, a.reason, coalesce(a.delivery, ours.delivery), a.skipped
+         FROM unnest($1::uuid[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::text[],
+           $7::smallint[], $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::text[], $13::bytea[])
+           AS a (id, guard, issuer, source, external_id, kind, severity, occurred_at, received_at, reason, delivery, skipped, key)
+         LEFT JOIN delivery_guards AS ours ON ours.key = a.key AND ours.xmin = pg_current_xact_id()::xid
+         WHERE a.delivery IS NOT NULL OR ours.delivery IS NOT NULL
+         ON CONFLICT (guard) DO UPDATE SET guard = excluded.guard RETURNING seq, id, guard";
+    flight
+        .ask(
+            sql,
+            &[
+                &each().map(|(.., alert)| alert.id.0).collect::<Vec<Uuid>>(),
+                &first.keys().map(|guard| &guard[..]).collect::<Vec<_>>(),
+                &each().map(|(_, admission, _)| clean(&admission.issuer)).collect::<Vec<_>>(),
+                &each().map(|(_, admission, _)| admission.source.as_str()).collect::<Vec<_>>(),
+                &each().map(|(.., alert)| clean(&alert.external_id)).collect::<Vec<_>>(),
+                &each().map(|(.., alert)| clean(&alert.kind)).collect::<Vec<_>>(),
+                &each().map(|(.., alert)| i16::from(alert.severity.rank())).collect::<Vec<_>>(),
+                &each().map(|(.., alert)| alert.occurred_at.as_microsecond()).collect::<Vec<_>>(),
+                &each().map(|(_, admission, _)| admission.received_at.as_microsecond()).collect::<Vec<_>>(),
+                &each().map(|(.., alert)| alert.reason.as_deref().map(clean)).collect::<Vec<_>>(),
+                &each().map(|(delivery, ..)| *delivery).collect::<Vec<_>>(),
+                &skipped,
+                &each().map(|(_, admission, _)| &admission.guard[..]).collect::<Vec<_>>(),
+            ],
+        )
+        .await
 }
 
 /// The jobs that these alerts have. Read once the alerts are locked.
 async fn links(
     tx: &Tx<'_>,
-    guards: &[&[u8]],
+    alerts: &[i64],
     jobs: &[&NewJob],
 ) -> Result<HashMap<(i64, Key), Option<JobReceipt>>, Fault> {
-    if jobs.is_empty() {
+    if alerts.is_empty() || jobs.is_empty() {
         return Ok(HashMap::new());
     }
     let mut keys = Vec::with_capacity(jobs.len());
     for job in jobs {
         keys.push(job_key(job, &to_json(&job.request)?).to_vec());
     }
-    let sql = "SELECT link.alert, link.key, jobs.id, jobs.provider, jobs.subject, jobs.state FROM alerts
-         JOIN alert_jobs AS link ON link.alert = alerts.seq AND link.key = ANY($2)
-         LEFT JOIN jobs ON jobs.seq = link.job WHERE alerts.guard = ANY($1)";
+    let sql = "SELECT link.alert, link.key, jobs.id, jobs.provider, jobs.subject, jobs.state FROM alert_jobs AS link
+         LEFT JOIN jobs ON jobs.seq = link.job WHERE link.alert = ANY($1) AND link.key = ANY($2)";
     let mut links = HashMap::new();
-    for row in tx.query(sql, &[&guards, &keys]).await? {
+    for row in tx.query(sql, &[&alerts, &keys]).await? {
         let has_job = get::<Option<Uuid>>(&row, "id")?.is_some();
         let receipt = if has_job { Some(job_receipt(&row)?) } else { None };
         links.insert((get(&row, "alert")?, key(&row, "key")?), receipt);
@@ -204,14 +258,14 @@ pub(super) fn job_receipt(row: &Row) -> Result<JobReceipt, Fault> {
     })
 }
 
+/// Whose queued job can take this one in.
+fn waits(job: &NewJob) -> Option<Person> {
+    (job.origin == Origin::Due).then(|| person(job))
+}
+
 /// Looks at a person's latest queued jobs, so that somebody with thousands of them costs no more. One that is missed is merged
 /// once the account is known.
-async fn queued(tx: &Tx<'_>, jobs: &[&NewJob]) -> Result<HashMap<Person, Queued>, Fault> {
-    let people: HashSet<Person> = jobs.iter().filter(|job| job.origin == Origin::Due).map(|job| person(job)).collect();
-    if people.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let people: Vec<Person> = people.into_iter().collect();
+async fn queued(flight: &mut Flight<'_>, people: &[Person]) -> Result<Seat, Fault> {
     let keys: Vec<&[u8]> = people.iter().map(|(key, ..)| &key[..]).collect();
     let providers: Vec<&str> = people.iter().map(|(_, provider, _)| provider.as_str()).collect();
     let dry: Vec<bool> = people.iter().map(|(.., dry)| *dry).collect();
@@ -222,17 +276,21 @@ async fn queued(tx: &Tx<'_>, jobs: &[&NewJob]) -> Result<HashMap<Person, Queued>
            JOIN jobs ON jobs.seq = latest.seq WHERE jobs.state = 0 AND jobs.provider = p.provider
            AND jobs.dry_run = p.dry_run AND jobs.chosen_id IS NULL AND NOT jobs.approved
            LIMIT 1 FOR UPDATE OF jobs SKIP LOCKED) AS found";
+    flight.ask(sql, &[&keys, &providers, &dry]).await
+}
+
+fn read_queued(rows: &[Row], people: &[Person]) -> Result<HashMap<Person, Queued>, Fault> {
     let mut queued = HashMap::new();
-    for row in tx.query(sql, &[&keys, &providers, &dry]).await? {
-        let place = usize::try_from(get::<i64>(&row, "place")?).unwrap_or_default();
+    for row in rows {
+        let place = usize::try_from(get::<i64>(row, "place")?).unwrap_or_default();
         let Some(person) = place.checked_sub(1).and_then(|place| people.get(place)) else { continue };
         let job = Queued {
-            row: get(&row, "seq")?,
-            id: job_id(&row, "id")?,
-            request: json(&row, "request")?,
-            rules: json(&row, "rules")?,
-            severity: severity(&row, "severity")?.rank(),
-            traces: Traces::from_text(get(&row, "traces")?),
+            row: get(row, "seq")?,
+            id: job_id(row, "id")?,
+            request: json(row, "request")?,
+            rules: json(row, "rules")?,
+            severity: severity(row, "severity")?.rank(),
+            traces: Traces::from_text(get(row, "traces")?),
             changed: false,
         };
         queued.insert(person.clone(), job);
@@ -244,22 +302,11 @@ fn person(job: &NewJob) -> Person {
     (person_key(job), job.provider.clone(), job.dry_run)
 }
 
-async fn numbers(tx: &Tx<'_>, count: usize) -> Result<Vec<i64>, Fault> {
-    if count == 0 {
-        return Ok(Vec::new());
-    }
-    let count = i64::try_from(count).unwrap_or(i64::MAX);
-    let rows = tx.query("SELECT nextval('jobs_seq') AS seq FROM generate_series(1, $1::bigint)", &[&count]).await?;
-    // The first one is taken last from the end.
-    rows.iter().rev().map(|row| get(row, "seq")).collect()
-}
-
 /// One delivery's alerts, after those of the deliveries before it.
 async fn decide_one<'a>(tx: &mut Tx<'_>, plan: &mut Plan<'a>, item: &Item<'a>) -> Result<Stored, Fault> {
     let mut stored = Stored::default();
     for planned in &item.admission.alerts {
-        let guard = alert_guard(&item.admission.issuer, &planned.external_id);
-        let Some((row, id)) = plan.alerts.get(&guard).copied() else { continue };
+        let Some((row, id)) = plan.alerts.get(&guard(item.admission, planned)).copied() else { continue };
         if !planned.jobs.is_empty() && plan.linked.insert(row) && id != planned.id {
             // What made the first job is where the alert came from; a delivery that made none goes earlier.
             plan.moved.push((row, item.delivery));
@@ -299,7 +346,9 @@ async fn job_of<'a>(
         tx.wake();
         return Ok(Some(plan.link(alert, key, row, receipt)));
     }
-    let (row, receipt) = plan.add(id, item, planned, job);
+    // One was taken for every job that is asked for.
+    let number = tx.numbers.jobs.pop().unwrap_or_default();
+    let (row, receipt) = plan.add((number, id), item, planned, job);
     tx.count(&job.provider, None, Some(receipt.state));
     if receipt.state == JobState::Queued {
         tx.wake();
@@ -331,12 +380,11 @@ impl<'a> Plan<'a> {
 
     fn add(
         &mut self,
-        alert: AlertId,
+        (row, alert): (i64, AlertId),
         item: &Item<'a>,
         planned: &'a PlannedAlert,
         job: &'a NewJob,
     ) -> (i64, JobReceipt) {
-        let row = self.numbers.pop().unwrap_or_default();
         let state = begins(job);
         let queued_as = (state == JobState::Queued).then(|| person(job));
         if let Some(person) = queued_as.clone() {
@@ -374,8 +422,9 @@ impl Queued {
 pub(super) async fn write(tx: &Tx<'_>, plan: &Plan<'_>) -> Result<(), Fault> {
     // First, for it depends on the links.
     move_alerts(tx, plan).await?;
-    tokio::try_join!(biased; insert(tx, plan), update(tx, plan), insert_links(tx, plan))?;
-    Ok(())
+    insert(tx, plan).await?;
+    update(tx, plan).await?;
+    insert_links(tx, plan).await
 }
 
 async fn move_alerts(tx: &Tx<'_>, plan: &Plan<'_>) -> Result<(), Fault> {
@@ -384,7 +433,7 @@ async fn move_alerts(tx: &Tx<'_>, plan: &Plan<'_>) -> Result<(), Fault> {
             "UPDATE alerts SET delivery = m.delivery FROM unnest($1::bigint[], $2::bigint[]) AS m (alert, delivery)
              WHERE alerts.seq = m.alert AND NOT EXISTS (SELECT 1 FROM alert_jobs WHERE alert_jobs.alert = m.alert)";
         let (alerts, deliveries): (Vec<i64>, Vec<i64>) = plan.moved.iter().copied().unzip();
-        tx.execute(sql, &[&alerts, &deliveries]).await?;
+        tx.later(sql, &[&alerts, &deliveries]).await?;
     }
     Ok(())
 }
@@ -396,7 +445,7 @@ async fn insert_links(tx: &Tx<'_>, plan: &Plan<'_>) -> Result<(), Fault> {
         let alerts: Vec<i64> = plan.new_links.iter().map(|(alert, ..)| *alert).collect();
         let keys: Vec<&[u8]> = plan.new_links.iter().map(|(_, key, _)| &key[..]).collect();
         let jobs: Vec<i64> = plan.new_links.iter().map(|(.., job)| *job).collect();
-        tx.execute(sql, &[&alerts, &keys, &jobs]).await?;
+        tx.later(sql, &[&alerts, &keys, &jobs]).await?;
     }
     Ok(())
 }
@@ -421,8 +470,7 @@ async fn update(tx: &Tx<'_>, plan: &Plan<'_>) -> Result<(), Fault> {
          FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[], $6::text[])
            AS c (seq, severity, request, rules, traces)
          WHERE jobs.seq = c.seq";
-    tx.execute(sql, &[&rows, &severities, &requests, &rules, &tx.steady, &traces]).await?;
-    Ok(())
+    tx.later(sql, &[&rows, &severities, &requests, &rules, &tx.steady, &traces]).await
 }
 
 async fn insert(tx: &Tx<'_>, plan: &Plan<'_>) -> Result<(), Fault> {
@@ -458,7 +506,7 @@ async fn insert(tx: &Tx<'_>, plan: &Plan<'_>) -> Result<(), Fault> {
            $10::bytea[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bigint[], $17::bigint[],
            $18::uuid[], $19::text[], $20::text[]) AS n (seq, id, provider, state, severity, dry_run, subject, subject_key, request, rules,
            hold_reason, dead_reason, note, received_at, occurred_at, alert_id, source, traces)";
-    tx.execute(
+    tx.later(
         sql,
         &[
             &tx.steady,
@@ -483,8 +531,7 @@ async fn insert(tx: &Tx<'_>, plan: &Plan<'_>) -> Result<(), Fault> {
             &each(plan, traces),
         ],
     )
-    .await?;
-    Ok(())
+    .await
 }
 
 fn note(job: &NewJob) -> Option<&str> {

@@ -1,5 +1,7 @@
 //! What is done in one transaction, kind by kind: those who asked wait for the same commit, so their order is free.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
@@ -9,10 +11,12 @@ use super::bulk::Picked;
 use super::circuit::{Opening, Trial};
 use super::claim::Request;
 use super::fault::Fault;
+use super::flight::{Answers, Flight};
 use super::lane::Parts;
+use super::opening::Needs;
 use super::operate::Act;
 use super::settle::Ended;
-use super::tx::{Locks, Tx};
+use super::tx::Tx;
 use super::{admit, bind, bulk, circuit, claim, operate, outbox, seals, settle, upkeep};
 use crate::audit::{Actor, Seal, Signed, Stub};
 use crate::domain::Claim;
@@ -117,29 +121,71 @@ kinds! {
     deliveries: Deliver(outbox::Told) -> ();
 }
 
+/// What is asked while the transaction opens, kind by kind.
+#[derive(Default)]
+pub(super) struct Looks {
+    claims: Vec<Option<claim::Look>>,
+    binds: Option<bind::Look>,
+    admissions: Option<admit::Look>,
+    /// In place of the server's time.
+    now: Option<i64>,
+}
+
 impl Batch {
     /// What has to be locked first.
-    pub(super) fn locks(&self) -> Locks {
+    pub(super) fn needs(&self) -> Needs {
         let renewed = self.renewals.iter().flat_map(|asked| asked.what.claims.iter().map(|(row, _)| *row));
         let settled = self.settlements.iter().map(|asked| asked.what.end.row);
         let bound = self.binds.iter().map(|asked| asked.what.row);
         let mut accounts: Vec<i64> = self.binds.iter().map(|asked| asked.what.lock).collect();
         let decided = self.decisions.iter().flat_map(|asked| asked.what.rows.iter().copied());
         let is_counted = self.binds.iter().any(|asked| asked.what.is_uncounted());
+        let admitted = self.admissions.iter().map(|asked| &asked.what.admission);
+        let replayed = self.replays.iter().map(|asked| &asked.what.admission);
         accounts.sort_unstable();
         accounts.dedup();
-        Locks {
+        Needs {
             // Retention removes whom nobody counts any more.
             budgets: is_counted || !self.prunings.is_empty(),
             accounts,
             account_ids: self.binds.iter().map(|asked| asked.what.account.clone()).collect(),
             jobs: renewed.chain(settled).chain(bound).chain(decided).collect(),
+            new_jobs: admitted.chain(replayed).flat_map(|it| &it.alerts).map(|alert| alert.jobs.len()).sum(),
+            new_people: self.binds.iter().filter(|asked| asked.what.may_count()).count(),
         }
     }
 
-    pub(super) async fn apply(&mut self, tx: &mut Tx<'_>, parts: &Parts) -> Result<(), Fault> {
-        for asked in &mut self.claims {
-            let result = claim::claim(tx, &asked.what).await;
+    /// What nearly every change of these kinds has to know before it can write anything.
+    pub(super) async fn look(&self, flight: &mut Flight<'_>, now: Option<i64>) -> Result<Looks, Fault> {
+        let mut looks = Looks { now, ..Looks::default() };
+        let mut providers = HashSet::new();
+        for Asked { what, .. } in &self.claims {
+            // Another one would find the same jobs.
+            let is_first = providers.insert(&what.wanted.provider);
+            looks.claims.push(if is_first { Some(claim::look(flight, what, now).await?) } else { None });
+        }
+        if !self.binds.is_empty() {
+            looks.binds = Some(bind::look(flight, &self.binds).await?);
+        }
+        if !self.admissions.is_empty() {
+            looks.admissions = Some(admit::look(flight, &self.admissions).await?);
+        }
+        Ok(looks)
+    }
+
+    pub(super) async fn apply(
+        &mut self,
+        tx: &mut Tx<'_>,
+        looks: Looks,
+        answers: &mut Answers,
+        parts: &Parts,
+    ) -> Result<(), Fault> {
+        for (asked, look) in self.claims.iter_mut().zip(&looks.claims) {
+            let seen = match look {
+                Some(look) => look.seen(answers),
+                None => claim::look_again(tx, &asked.what, looks.now).await?,
+            };
+            let result = claim::claim(tx, &asked.what, seen).await;
             asked.keep(result)?;
         }
         for asked in &mut self.renewals {
@@ -147,8 +193,13 @@ impl Batch {
             asked.keep(result)?;
         }
         settle::settle(tx, &mut self.settlements).await?;
-        bind::bind(tx, &mut self.binds).await?;
-        admit::admit(tx, &mut self.admissions, parts.cap).await?;
+        if let Some(look) = &looks.binds {
+            let ends = self.settlements.iter().filter_map(|asked| asked.what.end.account.as_deref());
+            bind::bind(tx, &mut self.binds, (look, answers), &ends.collect()).await?;
+        }
+        if let Some(look) = looks.admissions {
+            admit::admit(tx, &mut self.admissions, (look, answers), parts.cap).await?;
+        }
         for asked in &mut self.acts {
             let (act, actor) = &asked.what;
             let result = operate::act(tx, act, actor).await;

@@ -8,13 +8,16 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
 
 use super::batch::Asked;
-use super::budget::{self, Count, Place, Room};
+use super::budget::{self, Room};
 use super::codec::{clean, fence, get, job_id, json, micros, state, to_json, word};
 use super::crowd;
 use super::fault::Fault;
+use super::flight::{Answers, Flight, Seat};
+use super::people;
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
 use crate::domain::{Account, Budget, Claim, HoldReason, JobId, JobState, Proof, ProviderName, RevokeRequest, Traces};
+use crate::store::counting::{Count, Place};
 use crate::store::merging::{BUSY_RETRY, covers};
 use crate::store::{Bound, StoreError};
 
@@ -67,6 +70,11 @@ impl Intent {
         self.uncounted(self.counted).is_some()
     }
 
+    /// Whether the budgets may have to count it, be it that its account turns out to be another one.
+    pub(super) fn may_count(&self) -> bool {
+        self.count.is_some()
+    }
+
     /// The budgets, if they have not counted it yet.
     fn uncounted(&self, counted: bool) -> Option<&Count> {
         self.count.as_ref().filter(|_| !counted)
@@ -81,18 +89,36 @@ fn lock(provider: &ProviderName, account: &str) -> i64 {
     i64::from_be_bytes(key)
 }
 
-/// Records accounts just before the calls, unless another job does the same for them.
-pub(super) async fn bind(tx: &mut Tx<'_>, batch: &mut [Asked<Intent, Bound>]) -> Result<(), Fault> {
-    if batch.is_empty() {
-        return Ok(());
-    }
+/// What is asked while the transaction opens: the accounts and the budgets are locked by then.
+pub(super) struct Look {
+    alone: Seat,
+    crowd: Option<crowd::Look>,
+}
+
+pub(super) async fn look(flight: &mut Flight<'_>, batch: &[Asked<Intent, Bound>]) -> Result<Look, Fault> {
+    let uncounted: Vec<&Count> = batch.iter().filter_map(|asked| asked.what.uncounted(asked.what.counted)).collect();
+    let crowd = if uncounted.is_empty() { None } else { Some(crowd::look(flight, &uncounted).await?) };
+    Ok(Look { alone: alone(flight, batch).await?, crowd })
+}
+
+/// Records accounts just before the calls, unless another job does the same for them. `touched`: accounts that an end of
+/// an attempt in this transaction was about.
+pub(super) async fn bind(
+    tx: &mut Tx<'_>,
+    batch: &mut [Asked<Intent, Bound>],
+    (look, answers): (&Look, &mut Answers),
+    touched: &HashSet<&str>,
+) -> Result<(), Fault> {
+    let crowd = look.crowd.as_ref().map(|look| look.seen(answers));
     // Mostly this is all there is to it: nobody else acts on the account, and the job has meant no other before.
-    let alone = alone(tx, batch).await?;
-    let is_alone = |intent: &&Intent| alone.contains(&intent.row);
-    let (uncounted, counted): (Vec<&Intent>, Vec<&Intent>) =
-        batch.iter().map(|asked| &asked.what).filter(is_alone).partition(|intent| intent.is_uncounted());
-    let mut opened = open_calls(tx, &counted, false).await?;
-    opened.extend(open_uncounted(tx, &uncounted).await?);
+    let alone = without_shared(&answers.rows(look.alone), batch, touched)?;
+    let plain = batch.iter().map(|asked| &asked.what).filter(|it| alone.contains(&it.row) && is_open(tx, it));
+    let (uncounted, counted): (Vec<&Intent>, Vec<&Intent>) = plain.partition(|intent| intent.is_uncounted());
+    let mut opened: HashSet<i64> = counted.iter().map(|intent| intent.row).collect();
+    write_calls(tx, &counted, false).await?;
+    if let Some(crowd) = crowd {
+        opened.extend(open_uncounted(tx, &uncounted, &crowd).await?);
+    }
     for asked in batch {
         let intent = &asked.what;
         if opened.contains(&intent.row) {
@@ -108,18 +134,28 @@ pub(super) async fn bind(tx: &mut Tx<'_>, batch: &mut [Asked<Intent, Bound>]) ->
     Ok(())
 }
 
+/// Its row is locked: whether the lease still runs, and whether it was bound to nobody else before.
+fn is_open(tx: &Tx<'_>, intent: &Intent) -> bool {
+    tx.locked.get(&intent.row).is_some_and(|job| {
+        job.attempts == intent.fence
+            && job.state == JobState::Leased as i16
+            && job.wake_at.is_some_and(|until| until > tx.steady)
+            && job.account.as_ref().is_none_or(|account| *account == intent.account)
+    })
+}
+
 /// Those for whom there is room, as far as that is plain; their people are counted.
-async fn open_uncounted(tx: &mut Tx<'_>, intents: &[&Intent]) -> Result<HashSet<i64>, Fault> {
+async fn open_uncounted(tx: &mut Tx<'_>, intents: &[&Intent], seen: &crowd::Seen) -> Result<HashSet<i64>, Fault> {
     let counts: HashMap<i64, &Count> =
         intents.iter().filter_map(|intent| Some((intent.row, intent.count.as_ref()?))).collect();
     let callers: Vec<crowd::Caller<'_>> =
         intents.iter().filter_map(|intent| Some((intent.row, *counts.get(&intent.row)?))).collect();
-    let places = crowd::seek(tx, &callers).await?;
+    let places = crowd::seek(tx, &callers, seen).await?;
     let placed: Vec<&Intent> = intents.iter().copied().filter(|intent| places.contains_key(&intent.row)).collect();
-    let opened = open_calls(tx, &placed, true).await?;
-    let taken = places.into_iter().filter(|(row, _)| opened.contains(row));
-    let taken = taken.filter_map(|(row, place)| Some((place, *counts.get(&row)?)));
-    crowd::take(tx, taken.collect()).await?;
+    let opened = placed.iter().map(|intent| intent.row).collect();
+    write_calls(tx, &placed, true).await?;
+    let taken = places.into_iter().filter_map(|(row, place)| Some((place, *counts.get(&row)?)));
+    people::take(tx, taken.collect()).await?;
     Ok(opened)
 }
 
@@ -142,10 +178,10 @@ async fn seek_room(tx: &mut Tx<'_>, intent: &Intent, counted: bool) -> Result<Re
 }
 
 /// The call may be made, and its person is counted with it.
-async fn call(tx: &Tx<'_>, intent: &Intent, place: Option<Place>) -> Result<bool, Fault> {
-    let opened = !open_calls(tx, &[intent], place.is_some()).await?.is_empty();
+async fn call(tx: &mut Tx<'_>, intent: &Intent, place: Option<Place>) -> Result<bool, Fault> {
+    let opened = open_call(tx, intent, place.is_some()).await?;
     if let (Some(place), Some(count)) = (place.filter(|_| opened), &intent.count) {
-        budget::take(tx, place, count).await?;
+        people::take(tx, vec![(place, count)]).await?;
     }
     Ok(opened)
 }
@@ -165,40 +201,58 @@ async fn hold(tx: &mut Tx<'_>, intent: &Intent, words: &str) -> Result<Bound, Fa
     Ok(Bound::Held(words.to_owned()))
 }
 
-/// The jobs whose account no other job has, stored or in this batch.
-async fn alone(tx: &Tx<'_>, batch: &[Asked<Intent, Bound>]) -> Result<HashSet<i64>, Fault> {
+/// The jobs whose account no other job has.
+async fn alone(flight: &mut Flight<'_>, batch: &[Asked<Intent, Bound>]) -> Result<Seat, Fault> {
     let rows: Vec<i64> = batch.iter().map(|asked| asked.what.row).collect();
     let accounts: Vec<&str> = batch.iter().map(|asked| asked.what.account.as_str()).collect();
     let sql = "SELECT b.seq FROM unnest($1::bigint[], $2::text[]) AS b (seq, account)
          WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.account_id = b.account AND jobs.seq <> b.seq)";
-    let mut named: HashMap<&str, usize> = HashMap::new();
-    accounts.iter().for_each(|account| *named.entry(account).or_default() += 1);
-    let alone = tx.query(sql, &[&rows, &accounts]).await?;
-    let alone = alone.iter().map(|row| get(row, "seq")).collect::<Result<HashSet<i64>, _>>()?;
-    let shared = batch.iter().filter(|asked| named.get(asked.what.account.as_str()) != Some(&1));
-    let shared: HashSet<i64> = shared.map(|asked| asked.what.row).collect();
-    Ok(alone.difference(&shared).copied().collect())
+    flight.ask(sql, &[&rows, &accounts]).await
 }
 
+/// Without those whose account another one in this transaction is about.
+fn without_shared(
+    alone: &[Row],
+    batch: &[Asked<Intent, Bound>],
+    touched: &HashSet<&str>,
+) -> Result<HashSet<i64>, Fault> {
+    let mut alone = alone.iter().map(|row| get(row, "seq")).collect::<Result<HashSet<i64>, _>>()?;
+    let mut named: HashMap<&str, usize> = HashMap::new();
+    batch.iter().for_each(|asked| *named.entry(asked.what.account.as_str()).or_default() += 1);
+    for Asked { what, .. } in batch {
+        if named.get(what.account.as_str()) != Some(&1) || touched.contains(what.account.as_str()) {
+            alone.remove(&what.row);
+        }
+    }
+    Ok(alone)
+}
+
+/// Whoever was found has not been missing twice in a row. The time is compared so that no index serves it: by it alone
+/// everything that waits would be found.
+const CALLS: &str = "UPDATE jobs SET account_id = b.account, repeated = jobs.repeated + (jobs.call_open > 0)::integer,
+     call_open = b.fence, counted = jobs.counted OR $6, proof = coalesce(b.proof, jobs.proof),
+     absence = CASE jobs.absence WHEN 'account' THEN NULL ELSE jobs.absence END
+     FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[]) AS b (seq, fence, account, proof)
+     WHERE jobs.seq = b.seq AND jobs.attempts = b.fence AND jobs.state = 1 AND coalesce(jobs.wake_at, 0) > $5
+     AND coalesce(jobs.account_id, b.account) = b.account";
+
 /// Those whose lease is over, or that were bound to another account, are left out. `counts`: the budgets count them now.
-async fn open_calls(tx: &Tx<'_>, intents: &[&Intent], counts: bool) -> Result<HashSet<i64>, Fault> {
+async fn write_calls(tx: &Tx<'_>, intents: &[&Intent], counts: bool) -> Result<(), Fault> {
     if intents.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(());
     }
     let rows: Vec<i64> = intents.iter().map(|intent| intent.row).collect();
     let fences: Vec<i32> = intents.iter().map(|intent| intent.fence).collect();
     let accounts: Vec<&str> = intents.iter().map(|intent| intent.account.as_str()).collect();
     let proofs: Vec<Option<&str>> = intents.iter().map(|intent| intent.proof.as_deref()).collect();
-    // Whoever was found has not been missing twice in a row. The time is compared so that no index serves it: by it alone
-    // everything that waits would be found.
-    let sql = "UPDATE jobs SET account_id = b.account, repeated = jobs.repeated + (jobs.call_open > 0)::integer,
-         call_open = b.fence, counted = jobs.counted OR $6, proof = coalesce(b.proof, jobs.proof),
-         absence = CASE jobs.absence WHEN 'account' THEN NULL ELSE jobs.absence END
-         FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[]) AS b (seq, fence, account, proof)
-         WHERE jobs.seq = b.seq AND jobs.attempts = b.fence AND jobs.state = 1 AND coalesce(jobs.wake_at, 0) > $5
-         AND coalesce(jobs.account_id, b.account) = b.account RETURNING jobs.seq";
-    let opened = tx.query(sql, &[&rows, &fences, &accounts, &proofs, &tx.steady, &counts]).await?;
-    opened.iter().map(|row| get(row, "seq")).collect()
+    tx.later(CALLS, &[&rows, &fences, &accounts, &proofs, &tx.steady, &counts]).await
+}
+
+/// Whether it was not left out.
+async fn open_call(tx: &Tx<'_>, intent: &Intent, counts: bool) -> Result<bool, Fault> {
+    let (row, fence) = (vec![intent.row], vec![intent.fence]);
+    let (account, proof) = (vec![intent.account.as_str()], vec![intent.proof.as_deref()]);
+    Ok(tx.execute(CALLS, &[&row, &fence, &account, &proof, &tx.steady, &counts]).await? == 1)
 }
 
 async fn bind_beside_others(tx: &mut Tx<'_>, intent: &Intent) -> Result<Bound, Fault> {
@@ -295,6 +349,7 @@ async fn widen(tx: &mut Tx<'_>, row: i64, ours: &Ours, other: &Candidate) -> Res
          held_total = CASE WHEN o.created_at > jobs.created_at THEN o.held_total ELSE jobs.held_total END,
          insisted = jobs.insisted OR o.insisted, traces = $5 FROM jobs AS o WHERE o.seq = $4 AND jobs.seq = $1";
     tx.execute(sql, &[&other.row, &to_json(&request)?, &tx.steady, &row, &traces]).await?;
+    tx.has_widened = true;
     let detail = json!({"job": ours.id}).to_string();
     tx.record(AuditEvent::Absorbed, Some(other.id), None, &Actor::system(), detail).await
 }

@@ -71,7 +71,7 @@ pub(super) async fn decide(tx: &mut Tx<'_>, picked: &Picked) -> Result<BulkDone,
 /// Those that are, and the ids of those that are not.
 async fn still_wanted(tx: &Tx<'_>, picked: &Picked) -> Result<(Vec<Found>, Vec<JobId>), Fault> {
     let Picked { order, rows } = picked;
-    let wanted = wanted(order, &gates(tx.db).await?);
+    let wanted = wanted(order, &gates(tx.reader().await?).await?);
     let sql = format!("{FOUND} WHERE seq = ANY($4) AND {wanted} ORDER BY seq FOR UPDATE");
     let jobs = tx.query(&sql, &[&i64::MAX, &provider(&order.filter), &source(&order.filter), rows]).await?;
     let jobs = jobs.iter().map(Found::read).collect::<Result<Vec<_>, _>>()?;

@@ -11,12 +11,16 @@ use super::codec::{
     alert_id, fence, get, job_id, json, micros, optional_json, optional_word, severity, small, state, time_at, word,
 };
 use super::fault::Fault;
+use super::flight::{Answers, Flight, Seat};
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
 use crate::domain::{Claim, JobState, Traces};
 use crate::store::closures::Closures;
 use crate::store::turns::{LEASED, patience_of};
 use crate::store::{ClaimRequest, told};
+
+/// Nearly every job is younger when it is claimed, so this is as far as gates are looked at from the start.
+const RECENT: Duration = Duration::from_secs(3600);
 
 /// What a worker asks for.
 pub(super) struct Request {
@@ -33,14 +37,42 @@ struct Found {
     claim: Claim,
 }
 
-/// Leases what is due. Costs a few seeks, whatever the backlog.
-pub(super) async fn claim(tx: &mut Tx<'_>, request: &Request) -> Result<Vec<Claim>, Fault> {
-    let provider = request.wanted.provider.as_str();
-    if request.wanted.limit == 0 {
-        return Ok(Vec::new());
+/// What is asked while the transaction opens.
+pub(super) struct Look {
+    due: Seat,
+    closures: Seat,
+}
+
+/// The due jobs, locked, and the gates that closed of late.
+pub(super) struct Seen {
+    due: Vec<Row>,
+    closures: Vec<Row>,
+}
+
+/// Costs a few seeks, whatever the backlog. `now`: in place of the server's time.
+pub(super) async fn look(flight: &mut Flight<'_>, request: &Request, now: Option<i64>) -> Result<Look, Fault> {
+    Ok(Look {
+        due: next_in_turn(flight, request, now).await?,
+        closures: closures_of_late(flight, request.wanted.provider.as_str(), now).await?,
+    })
+}
+
+impl Look {
+    pub(super) fn seen(&self, answers: &mut Answers) -> Seen {
+        Seen { due: answers.rows(self.due), closures: answers.rows(self.closures) }
     }
-    let found = next_in_turn(tx, request).await?;
-    let mut found = found.iter().map(|row| read(tx, row, request)).collect::<Result<Vec<_>, _>>()?;
+}
+
+/// Looks after everything that this transaction did, for whoever asks for jobs that another one in it has asked for.
+pub(super) async fn look_again(tx: &Tx<'_>, request: &Request, now: Option<i64>) -> Result<Seen, Fault> {
+    let mut flight = tx.flight();
+    let look = look(&mut flight, request, now).await?;
+    Ok(look.seen(&mut flight.fly().await?))
+}
+
+/// Leases what was found.
+pub(super) async fn claim(tx: &mut Tx<'_>, request: &Request, seen: Seen) -> Result<Vec<Claim>, Fault> {
+    let mut found = seen.due.iter().map(|row| read(tx, row, request)).collect::<Result<Vec<_>, _>>()?;
     let Some(oldest) = found.iter().map(|found| found.created_at).min() else { return Ok(Vec::new()) };
     tx.reserve(2 * found.len()).await?;
     let mut records = Vec::with_capacity(found.len());
@@ -49,11 +81,12 @@ pub(super) async fn claim(tx: &mut Tx<'_>, request: &Request) -> Result<Vec<Clai
         found.claim.attempt = found.claim.attempt.saturating_add(1);
         told_claimed(tx, found).await?;
     }
-    let (closures, ()) = tokio::try_join!(
-        biased;
-        closures_since(tx, provider, oldest),
-        lease(tx, &found, &records, request.wanted.lease),
-    )?;
+    lease(tx, &found, &records, request.wanted.lease).await?;
+    let closures = if oldest > tx.steady.saturating_sub(micros(RECENT)) {
+        closures(tx, &seen.closures)?
+    } else {
+        closures_since(tx, request.wanted.provider.as_str(), oldest).await?
+    };
     for found in &mut found {
         let behind = closures.behind(found.created_at);
         found.claim.held += Duration::from_micros(u64::try_from(behind).unwrap_or(0));
@@ -63,16 +96,18 @@ pub(super) async fn claim(tx: &mut Tx<'_>, request: &Request) -> Result<Vec<Clai
 
 /// Jobs whose time has come, the first in turn first. Lost leases go before everything that waits, for a call of theirs
 /// may be open. Several times as many as are asked for are looked at, for others may be claiming the same ones.
-async fn next_in_turn(tx: &Tx<'_>, request: &Request) -> Result<Vec<Row>, Fault> {
+async fn next_in_turn(flight: &mut Flight<'_>, request: &Request, now: Option<i64>) -> Result<Seat, Fault> {
     let limit = i64::from(request.wanted.limit);
     let lanes: Vec<i16> = (0..=i16::from(LEASED)).collect();
     let patience: Vec<i64> = (0..=LEASED).map(|lane| micros(patience_of(lane))).collect();
     // Candidates first, then their rows: the conditions on `jobs` are read again once a row is locked, and are written so
     // that no index serves them, for by them alone the whole backlog would be found.
-    let sql = "WITH due AS MATERIALIZED (
+    let sql = "WITH clock AS MATERIALIZED (
+           SELECT coalesce($2::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now),
+         due AS MATERIALIZED (
            SELECT heads.seq, lanes.lane, lanes.patience FROM unnest($3::smallint[], $4::bigint[]) AS lanes (lane, patience)
-           CROSS JOIN LATERAL (SELECT j.seq FROM jobs j WHERE j.provider = $1 AND j.lane = lanes.lane AND j.wake_at <= $2
-             ORDER BY j.wake_at LIMIT $5) AS heads
+           CROSS JOIN LATERAL (SELECT j.seq FROM jobs j WHERE j.provider = $1 AND j.lane = lanes.lane
+             AND j.wake_at <= (SELECT now FROM clock) ORDER BY j.wake_at LIMIT $5) AS heads
            WHERE NOT EXISTS (SELECT 1 FROM gates WHERE opened_at IS NULL AND gates.provider = $1)
            AND NOT EXISTS (SELECT 1 FROM gates WHERE opened_at IS NULL AND gates.provider = ''))
          SELECT jobs.seq, jobs.state, jobs.id, jobs.subject, jobs.request, jobs.severity, jobs.dry_run, jobs.attempts,
@@ -80,10 +115,11 @@ async fn next_in_turn(tx: &Tx<'_>, request: &Request) -> Result<Vec<Row>, Fault>
          jobs.alike_ok, jobs.counted, jobs.past_budget, jobs.call_open > 0 AS call_open, jobs.repeated > 0 AS was_repeated,
          jobs.proof, jobs.proving, jobs.alert_id, jobs.source, jobs.received_at,
          jobs.occurred_at, jobs.record, jobs.traces
-         FROM due JOIN jobs ON jobs.seq = due.seq AND jobs.lane + 0 = due.lane AND coalesce(jobs.wake_at, $2 + 1) <= $2
+         FROM due JOIN jobs ON jobs.seq = due.seq AND jobs.lane + 0 = due.lane
+           AND coalesce(jobs.wake_at <= (SELECT now FROM clock), false)
          ORDER BY (due.lane <> 6), jobs.wake_at + due.patience, jobs.seq LIMIT $6 FOR UPDATE OF jobs SKIP LOCKED";
     let provider = request.wanted.provider.as_str();
-    tx.query(sql, &[&provider, &tx.steady, &lanes, &patience, &(4 * limit + 16), &limit]).await
+    flight.ask(sql, &[&provider, &now, &lanes, &patience, &(4 * limit + 16), &limit]).await
 }
 
 /// The job as it stands, as the claim that it is about to become but for the number of the attempt, which is still the
@@ -146,16 +182,27 @@ async fn lease(tx: &Tx<'_>, found: &[Found], records: &[Option<i64>], lease: Dur
     let attempts: Vec<i32> = found.iter().map(|found| fence(found.claim.attempt)).collect();
     let sql = "UPDATE jobs SET state = 1, lane = 6, wake_at = $4, attempts = c.attempt, record = coalesce(c.record, jobs.record)
          FROM unnest($1::bigint[], $2::integer[], $3::bigint[]) AS c (seq, attempt, record) WHERE jobs.seq = c.seq";
-    tx.execute(sql, &[&rows, &attempts, &records, &tx.steady.saturating_add(micros(lease))]).await?;
-    Ok(())
+    tx.later(sql, &[&rows, &attempts, &records, &tx.steady.saturating_add(micros(lease))]).await
+}
+
+async fn closures_of_late(flight: &mut Flight<'_>, provider: &str, now: Option<i64>) -> Result<Seat, Fault> {
+    let sql = "SELECT closed_at, opened_at FROM gates WHERE provider = ANY(ARRAY[$1, '']) AND (opened_at IS NULL
+         OR opened_at > coalesce($2::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) - $3::bigint)";
+    // Somewhat further than it is asked for, as the time is read more than once.
+    flight.ask(sql, &[&provider, &now, &(2 * micros(RECENT))]).await
 }
 
 /// The closures that ended after `since`, or last still.
 pub(super) async fn closures_since(tx: &Tx<'_>, provider: &str, since: i64) -> Result<Closures, Fault> {
-    let sql = "SELECT closed_at, coalesce(opened_at, $3) AS opened_at FROM gates
+    let sql = "SELECT closed_at, opened_at FROM gates
          WHERE provider = ANY(ARRAY[$1, '']) AND (opened_at IS NULL OR opened_at > $2)";
-    let rows = tx.query(sql, &[&provider, &since, &tx.steady]).await?;
-    let spans = rows.iter().map(|row| Ok((get(row, "closed_at")?, get(row, "opened_at")?)));
+    closures(tx, &tx.query(sql, &[&provider, &since]).await?)
+}
+
+/// What is closed still is so until now.
+fn closures(tx: &Tx<'_>, rows: &[Row]) -> Result<Closures, Fault> {
+    let opened_at = |row: &Row| Ok::<_, Fault>(get::<Option<i64>>(row, "opened_at")?.unwrap_or(tx.steady));
+    let spans = rows.iter().map(|row| Ok((get(row, "closed_at")?, opened_at(row)?)));
     Ok(Closures::of(spans.collect::<Result<_, Fault>>()?))
 }
 

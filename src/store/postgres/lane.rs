@@ -14,8 +14,9 @@ use super::chains;
 use super::connect::Sessions;
 use super::fault::Fault;
 use super::hints::Hints;
+use super::opening::Opening;
 use super::time::Timing;
-use super::tx::{Chain, Committed, Tx};
+use super::tx::{Chain, Committed};
 use crate::store::{QuarantineCap, Routes, StoreError};
 use crate::telemetry::Metrics;
 
@@ -175,8 +176,11 @@ impl Writer {
             Some((of, chain)) if *of == session => chain.clone(),
             _ => chains::take(db).await?,
         };
-        let mut tx = Tx::begin(db, chain, &self.parts.timing, &batch.locks(), routes).await?;
-        batch.apply(&mut tx, &self.parts).await?;
+        let timing = &self.parts.timing;
+        let mut opening = Opening::new(db, timing, &batch.needs()).await?;
+        let looks = batch.look(&mut opening.flight, timing.given().1).await?;
+        let (mut tx, mut answers) = opening.begin(chain, timing, routes).await?;
+        batch.apply(&mut tx, looks, &mut answers, &self.parts).await?;
         tx.finish().await
     }
 }

@@ -92,7 +92,7 @@ pub(super) async fn write(tx: &Tx<'_>, news: &[News]) -> Result<(), Fault> {
     let examples = gathered.values().flat_map(|gathered| &gathered.jobs);
     let of_alerts = ended.values().flat_map(|ended| ended.jobs.iter().take(JOBS_OF_ALERT));
     let wanted: Vec<i64> = examples.chain(of_alerts).copied().collect();
-    let views = read::job_views(tx.db, &wanted).await?;
+    let views = read::job_views(tx.reader().await?, &wanted).await?;
     for ((target, kind), gathered) in gathered {
         keep(tx, &target, kind, with_views(gathered, &views)).await?;
     }
@@ -227,7 +227,7 @@ async fn tell_alerts(
         return Ok(());
     }
     let alerts: Vec<i64> = ended.keys().copied().collect();
-    let alerts = read::alerts_at(tx.db, &alerts).await?;
+    let alerts = read::alerts_at(tx.reader().await?, &alerts).await?;
     for (alert, ended) in ended {
         let shown: Vec<&JobView> = ended.jobs.iter().take(JOBS_OF_ALERT).filter_map(|row| views.get(row)).collect();
         let data = of_alert(alerts.get(alert), ended.jobs.len(), &ended.totals, &shown);

@@ -138,7 +138,7 @@ pub(super) async fn prunable(db: &ClientWrapper, before: Timestamp, timing: &Tim
 /// this transaction.
 pub(super) async fn prune(tx: &mut Tx<'_>, stubs: &[Signed<Stub>]) -> Result<u64, Fault> {
     tx.query("SELECT pg_advisory_xact_lock($1)", &[&SHORTEN_LOCK]).await?;
-    let before = removed(tx.db).await?;
+    let before = removed(tx.reader().await?).await?;
     for stub in stubs {
         let earlier = before.get(&stub.statement.writer).map_or(0, |stub| stub.removed);
         check(tx, &stub.statement, earlier).await?;

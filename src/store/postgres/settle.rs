@@ -42,7 +42,15 @@ pub(super) async fn settle(tx: &mut Tx<'_>, batch: &mut [Asked<Ended, ()>]) -> R
             written.push(prepare(tx, &asked.what).await?);
         }
     }
-    if written.is_empty() { Ok(()) } else { write(tx, &written).await }
+    if written.is_empty() {
+        return Ok(());
+    }
+    write(tx, &written).await?;
+    // Whoever looks at them later in this transaction finds them ended.
+    for ended in &written {
+        tx.locked.remove(&ended.end.row);
+    }
+    Ok(())
 }
 
 /// Its row is locked. A later attempt means that nothing that this one saw may change anything.
@@ -100,7 +108,7 @@ async fn write(tx: &Tx<'_>, written: &[Written<'_>]) -> Result<(), Fault> {
            finished_at, unknown)
          WHERE jobs.seq = e.seq AND jobs.attempts = e.fence AND jobs.state = 1";
     let state = |it: &Written<'_>| i16::try_from(it.change.state).unwrap_or(i16::MAX);
-    tx.execute(
+    tx.later(
         sql,
         &[
             &each(written, |it| it.end.row),
@@ -124,6 +132,5 @@ async fn write(tx: &Tx<'_>, written: &[Written<'_>]) -> Result<(), Fault> {
             &each(written, |it| it.end.answer_unknown),
         ],
     )
-    .await?;
-    Ok(())
+    .await
 }

@@ -1,5 +1,8 @@
 //! One transaction: what every change in it shares.
 //!
+//! It begins with one flight (`opening.rs`) and ends with another, which carries whatever was to be written and nobody
+//! waits for. What has to be asked in between flushes that first, so everything happens in the order in which it is told.
+//!
 //! Locks are taken in one order by every replica, so that none waits for another in a circle: the record's (shared), the
 //! budgets' (one for all of them, and only if somebody may have to be counted), the accounts that calls are about to be
 //! made for, rows of jobs by number, guards of deliveries by key, alerts by guard. What an operator does, rarely, may come
@@ -7,34 +10,29 @@
 //! circle that closes so is broken by the server and run again.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use deadpool_postgres::ClientWrapper;
 use jiff::Timestamp;
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use super::codec::{clean, get, time};
 use super::fault::Fault;
+use super::flight::{Asked, Flight};
+use super::opening::{BUDGETS_LOCK, Locked, Opened};
 use super::outbox;
-use super::time::{Moment, NOW, Timing};
+use super::time::Moment;
 use crate::audit::{Actor, AuditEvent, AuditRecord, Place, chain};
 use crate::domain::{AlertId, JobId, JobState, ProviderName};
 use crate::store::news::{News, news};
 use crate::store::{Routes, StoreError};
 
-/// Held, shared, by whoever adds to the record. Whoever reads it waits once until nobody does, see `audit::find`.
-pub(super) const RECORD_LOCK: i64 = 0x7365_7665_7200_0002;
-
-/// Held by whoever counts people in budgets, from before it looks for room until its commit.
-const BUDGETS_LOCK: i64 = 0x7365_7665_7200_0003;
+pub(super) use super::flight::Parameters;
 
 /// How many numbers of rows of the record one step of its sequence is worth; the schema says the same.
 const BLOCK: i64 = 1024;
-
-/// Values for `$1`, `$2` and so on.
-pub(super) type Parameters<'p> = &'p [&'p (dyn ToSql + Sync)];
 
 /// The end of a writer's audit chain.
 #[derive(Debug, Clone)]
@@ -60,28 +58,6 @@ impl Chain {
     }
 }
 
-/// What a transaction locks before it changes anything.
-#[derive(Default)]
-pub(super) struct Locks {
-    /// The budgets.
-    pub(super) budgets: bool,
-    /// Digests of accounts.
-    pub(super) accounts: Vec<i64>,
-    /// The accounts themselves: their open jobs are locked.
-    pub(super) account_ids: Vec<String>,
-    /// Rows of jobs.
-    pub(super) jobs: Vec<i64>,
-}
-
-/// A job as it was when its row was locked.
-#[derive(Debug, Clone)]
-pub(super) struct Locked {
-    pub(super) attempts: i32,
-    pub(super) state: i16,
-    pub(super) record: Option<i64>,
-    pub(super) account: Option<String>,
-}
-
 struct Entry {
     seq: i64,
     at: i64,
@@ -96,7 +72,9 @@ struct Entry {
 
 /// A transaction in progress.
 pub(super) struct Tx<'a> {
-    pub(super) db: &'a ClientWrapper,
+    db: &'a ClientWrapper,
+    /// What is to be written before anything else is asked, and by the commit at the latest.
+    pending: Mutex<Flight<'a>>,
     chain: Chain,
     /// The wall clock once the locks were there.
     pub(super) now: Timestamp,
@@ -104,13 +82,26 @@ pub(super) struct Tx<'a> {
     pub(super) steady: i64,
     pub(super) moment: Moment,
     pub(super) locked: HashMap<i64, Locked>,
+    /// Numbers for rows that are about to be written.
+    pub(super) numbers: Numbers,
     places: VecDeque<i64>,
     entries: Vec<Entry>,
     counts: Vec<(ProviderName, JobState, i64)>,
     routes: Arc<Routes>,
     news: Vec<News>,
     has_budgets: bool,
+    /// A job that waits was changed, so whatever was seen of those is not true any more.
+    pub(super) has_widened: bool,
     wake: bool,
+}
+
+/// Numbers that nobody else has.
+#[derive(Debug, Default)]
+pub(super) struct Numbers {
+    /// Of jobs, the first to be taken last.
+    pub(super) jobs: Vec<i64>,
+    /// Of people whom a budget counts.
+    pub(super) people: Vec<i64>,
 }
 
 /// What a transaction leaves behind.
@@ -120,73 +111,50 @@ pub(super) struct Committed {
 }
 
 impl<'a> Tx<'a> {
-    /// Begins, locks and reads the time, in one flight.
-    pub(super) async fn begin(
-        db: &'a ClientWrapper,
-        chain: Chain,
-        timing: &Timing,
-        locks: &Locks,
-        routes: Arc<Routes>,
-    ) -> Result<Self, Fault> {
-        let record = db.prepare_cached("SELECT pg_advisory_xact_lock_shared($1)").await?;
-        let budgets = db.prepare_cached(LOCK).await?;
-        let accounts = db.prepare_cached("SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key").await?;
-        let rows = db
-            .prepare_cached(
-                "SELECT seq, attempts, state, record, account_id FROM jobs
-                 WHERE seq = ANY($1) OR (account_id = ANY($2) AND state IN (0, 1, 2, 3)) ORDER BY seq FOR UPDATE",
-            )
-            .await?;
-        let now = db.prepare_cached(NOW).await?;
-        let places = db.prepare_cached(PLACES).await?;
-        let (wall, steady) = timing.given();
-        let shared: Parameters<'_> = &[&RECORD_LOCK];
-        let by_account: Parameters<'_> = &[&locks.accounts];
-        let by_row: Parameters<'_> = &[&locks.jobs, &locks.account_ids];
-        let given: Parameters<'_> = &[&wall, &steady];
-        let one_block: Parameters<'_> = &[&1_i64];
-        // What is sent in one flight is carried out in this order, each with what the one before it saw to.
-        let (_, _, _, _, found, moment, blocks) = tokio::try_join!(
-            biased;
-            db.batch_execute("BEGIN"),
-            db.query(&record, shared),
-            query_unless(!locks.budgets, db, &budgets, &[&BUDGETS_LOCK]),
-            query_unless(locks.accounts.is_empty(), db, &accounts, by_account),
-            query_unless(locks.jobs.is_empty() && locks.account_ids.is_empty(), db, &rows, by_row),
-            db.query_one(&now, given),
-            // Nearly every change is told in the record.
-            db.query(&places, one_block),
-        )?;
-        let moment =
-            Moment { wall: get(&moment, "wall")?, steady: get(&moment, "steady")?, local: timing.clock.steady() };
-        let locked = |row: &Row| {
-            let job = Locked {
-                attempts: get(row, "attempts")?,
-                state: get(row, "state")?,
-                record: get(row, "record")?,
-                account: get(row, "account_id")?,
-            };
-            Ok::<_, Fault>((get(row, "seq")?, job))
-        };
+    pub(super) fn new(db: &'a ClientWrapper, chain: Chain, opened: Opened, routes: Arc<Routes>) -> Result<Self, Fault> {
+        let Opened { moment, locked, numbers, first, has_budgets } = opened;
         Ok(Self {
             db,
+            pending: Mutex::new(Flight::new(db)),
             chain,
             now: time(moment.wall)?,
             steady: moment.steady,
             moment,
-            locked: found.iter().map(locked).collect::<Result<_, _>>()?,
-            places: places_of(&blocks)?,
+            locked,
+            numbers,
+            places: (first..first + BLOCK).collect(),
             entries: Vec::new(),
             counts: Vec::new(),
             routes,
             news: Vec::new(),
-            has_budgets: locks.budgets,
+            has_budgets,
+            has_widened: false,
             wake: false,
         })
     }
 
+    /// A flight that begins with everything that is still to be written.
+    pub(super) fn flight(&self) -> Flight<'a> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The connection, for whoever asks without us; everything is written.
+    pub(super) async fn reader(&self) -> Result<&'a ClientWrapper, Fault> {
+        self.flight().fly().await?;
+        Ok(self.db)
+    }
+
+    /// Writes what nothing here waits for, with whatever leaves next.
+    pub(super) async fn later(&self, sql: &str, parameters: Parameters<'_>) -> Result<(), Fault> {
+        let asked = Asked::new(self.db, sql, parameters).await?;
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).add(asked);
+        Ok(())
+    }
+
     pub(super) async fn query(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, Fault> {
-        query(self.db, sql, parameters).await
+        let mut flight = self.flight();
+        let seat = flight.ask(sql, parameters).await?;
+        Ok(flight.fly().await?.rows(seat))
     }
 
     pub(super) async fn one(&self, sql: &str, parameters: Parameters<'_>) -> Result<Option<Row>, Fault> {
@@ -195,14 +163,15 @@ impl<'a> Tx<'a> {
 
     /// How many rows it changed.
     pub(super) async fn execute(&self, sql: &str, parameters: Parameters<'_>) -> Result<u64, Fault> {
-        let statement = self.db.prepare_cached(sql).await?;
-        Ok(self.db.execute(&statement, parameters).await?)
+        let mut flight = self.flight();
+        let seat = flight.ask(sql, parameters).await?;
+        Ok(flight.fly().await?.of(seat).count)
     }
 
     /// Keeps every replica from counting people until the commit.
     pub(super) async fn lock_budgets(&mut self) -> Result<(), Fault> {
         if !self.has_budgets {
-            self.query(LOCK, &[&BUDGETS_LOCK]).await?;
+            self.query("SELECT pg_advisory_xact_lock($1)", &[&BUDGETS_LOCK]).await?;
             self.has_budgets = true;
         }
         Ok(())
@@ -292,36 +261,31 @@ impl<'a> Tx<'a> {
         });
     }
 
-    /// Writes what was gathered and commits, in one flight; in two where there is something to tell.
+    /// Writes what was gathered and commits, in one flight; in more where there is something to tell.
     pub(super) async fn finish(self) -> Result<Committed, Fault> {
-        let entries = self.db.prepare_cached(ENTRIES).await?;
-        let counts = self.db.prepare_cached(COUNTS).await?;
-        let columns = Columns::of(&self.entries);
-        let (providers, states, sums) = sums(&self.counts);
-        let writer = &self.chain.writer;
-        let told = columns.parameters(writer);
-        let has_news = !self.news.is_empty();
-        if has_news {
-            self.write_news(&entries, &told).await?;
+        if !self.entries.is_empty() {
+            let columns = Columns::of(&self.entries);
+            self.later(ENTRIES, &columns.parameters(&self.chain.writer)).await?;
         }
-        let counted: Parameters<'_> = &[writer, &providers, &states, &sums];
-        tokio::try_join!(
-            biased;
-            query_unless(has_news || self.entries.is_empty(), self.db, &entries, &told),
-            query_unless(sums.is_empty(), self.db, &counts, counted),
-            self.db.batch_execute("COMMIT"),
-        )?;
+        if !self.news.is_empty() {
+            self.write_news().await?;
+        }
+        let (providers, states, sums) = sums(&self.counts);
+        if !sums.is_empty() {
+            self.later(COUNTS, &[&self.chain.writer, &providers, &states, &sums]).await?;
+        }
+        let mut last = self.flight();
+        last.say("COMMIT");
+        last.fly().await?;
         Ok(Committed { chain: self.chain, wake: self.wake })
     }
 
     /// After the rows of the record, which a message shows parts of. What cannot be told must not keep others from being
     /// settled.
-    async fn write_news(&self, entries: &Statement, told: Parameters<'_>) -> Result<(), Fault> {
-        tokio::try_join!(
-            biased;
-            query_unless(self.entries.is_empty(), self.db, entries, told),
-            self.db.batch_execute("SAVEPOINT news"),
-        )?;
+    async fn write_news(&self) -> Result<(), Fault> {
+        let mut flight = self.flight();
+        flight.say("SAVEPOINT news");
+        flight.fly().await?;
         match outbox::write(self, &self.news).await {
             Err(fault) if !fault.is_clash() => {
                 tracing::error!(error = %StoreError::from(fault), "what became of some jobs will not be told");
@@ -342,8 +306,6 @@ fn places_of(blocks: &[Row]) -> Result<VecDeque<i64>, Fault> {
     }
     Ok(places)
 }
-
-const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
 
 const ENTRIES: &str = "INSERT INTO audit (writer, seq, at, event, job, alert, actor, detail, hash, earlier)
      SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::uuid[], $6::uuid[], $7::text[],
@@ -417,13 +379,4 @@ fn sums(counts: &[(ProviderName, JobState, i64)]) -> (Vec<&str>, Vec<i16>, Vec<i
 pub(super) async fn query(db: &ClientWrapper, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, Fault> {
     let statement = db.prepare_cached(sql).await?;
     Ok(db.query(&statement, parameters).await?)
-}
-
-async fn query_unless(
-    idle: bool,
-    db: &ClientWrapper,
-    statement: &Statement,
-    parameters: Parameters<'_>,
-) -> Result<Vec<Row>, tokio_postgres::Error> {
-    if idle { Ok(Vec::new()) } else { db.query(statement, parameters).await }
 }

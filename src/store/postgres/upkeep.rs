@@ -5,10 +5,10 @@ use serde_json::json;
 use tokio_postgres::Row;
 
 use super::admit::release_quarantine;
-use super::budget;
 use super::codec::{get, micros, state, word};
 use super::fault::Fault;
 use super::outbox;
+use super::people;
 use super::time::Timing;
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
@@ -35,7 +35,7 @@ pub(super) async fn prune(tx: &mut Tx<'_>, retention: &Retention, timing: &Timin
         let detail = json!({"ignored": ignored, "quarantined": quarantined, "jobs": jobs, "accepted": accepted});
         tx.record(AuditEvent::Pruned, None, None, &Actor::system(), detail.to_string()).await?;
     }
-    let counted = budget::expire(tx, None).await?;
+    let counted = people::expire(tx).await?;
     Ok(guards + ignored + quarantined + jobs + accepted + gates + untold + counted)
 }
 

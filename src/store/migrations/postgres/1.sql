@@ -165,26 +165,23 @@ CREATE TABLE circuits (
   trial    uuid                          -- the latest, while nobody knows how it ended
 );
 
--- People whom a budget counts now. One has at most one account at each provider. Whoever reads or writes these four
--- tables to count somebody holds one lock, see tx.rs.
+-- People whom a budget counts now. One has at most one account at each provider. Whoever reads or writes these three
+-- tables to count somebody holds one lock, see opening.rs.
 CREATE SEQUENCE budget_people_seq;
 CREATE TABLE budget_people (
-  seq      bigint PRIMARY KEY,
-  accounts text   NOT NULL,              -- the account's id by provider, as JSON
-  names    bytea  NOT NULL               -- their names in budget_names, 16 bytes each
+  seq      bigint   PRIMARY KEY,
+  accounts text     NOT NULL,            -- the account's id by provider, as JSON
+  names    bytea    NOT NULL,            -- their names in budget_names, 16 bytes each
+  budgets  bigint[] NOT NULL,            -- those that count them: what each counts and in how long, as a digest
+  untils   bigint[] NOT NULL,            -- in the same order: from then on they are not counted any more
+  until    bigint   NOT NULL             -- the first of these
 );
+CREATE INDEX budget_people_until ON budget_people (until);
 CREATE TABLE budget_names (
   name   bytea  PRIMARY KEY,             -- a digest: an address that their accounts have, or an account
   person bigint NOT NULL
 );
-CREATE TABLE budget_uses (
-  person bigint NOT NULL,
-  budget bigint NOT NULL,                -- what it counts and in how long, as a digest
-  until  bigint NOT NULL,                -- from then on they are not counted any more
-  PRIMARY KEY (person, budget)
-);
-CREATE INDEX budget_uses_until ON budget_uses (budget, until);
--- The rows of budget_uses, also those whose time is up: counting costs nothing at any size.
+-- How many people each counts, also those whose time is up: counting costs nothing at any size.
 CREATE TABLE budget_totals (
   budget bigint PRIMARY KEY,
   used   bigint NOT NULL
