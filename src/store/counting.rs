@@ -3,6 +3,8 @@
 //! Always holds: a person has at most one account at each provider. So whatever names accounts share, no more accounts
 //! are acted on at a provider than its budgets have people.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use super::accounts::Accounts;
 use super::keys::micros;
 use crate::domain::{Account, Budget, Claim, ProviderName, Severity, SourceName, account_mark, person_marks};
@@ -13,6 +15,24 @@ pub(super) const MOST_SOURCES: u32 = 20;
 /// A name of a person in a budget.
 pub(super) type Mark = [u8; 16];
 
+/// Budgets, each with its key.
+pub(super) type Keyed = Vec<(i64, Budget)>;
+
+/// The budgets that were asked for last. Their keys are digests, and the same ones come with every call.
+#[derive(Debug, Default)]
+pub(super) struct Keys(Mutex<Arc<Keyed>>);
+
+impl Keys {
+    /// These budgets with their keys.
+    pub(super) fn of(&self, budgets: &[Budget]) -> Arc<Keyed> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !last.iter().map(|(_, budget)| budget).eq(budgets) {
+            *last = Arc::new(budgets.iter().map(|budget| (budget.key(), budget.clone())).collect());
+        }
+        Arc::clone(&last)
+    }
+}
+
 /// What the budgets have to know of a call.
 pub(super) struct Count {
     pub(super) provider: ProviderName,
@@ -20,17 +40,15 @@ pub(super) struct Count {
     pub(super) source: SourceName,
     severity: Severity,
     past_budget: bool,
-    /// Each with its key.
-    budgets: Vec<(i64, Budget)>,
+    budgets: Arc<Keyed>,
     marks: Vec<Mark>,
 }
 
 impl Count {
     /// `None`: no budget counts it.
-    pub(super) fn new(claim: &Claim, account: &Account, budgets: &[Budget]) -> Option<Self> {
-        let concerns = |budget: &&Budget| budget.provider.as_ref().is_none_or(|name| *name == claim.provider);
-        let budgets: Vec<_> = budgets.iter().filter(concerns).map(|budget| (budget.key(), budget.clone())).collect();
-        (!budgets.is_empty()).then(|| Self {
+    pub(super) fn new(claim: &Claim, account: &Account, budgets: Arc<Keyed>) -> Option<Self> {
+        let concerned = budgets.iter().any(|(_, budget)| concerns(budget, &claim.provider));
+        concerned.then(|| Self {
             provider: claim.provider.clone(),
             account: account.id.clone(),
             source: claim.source.clone(),
@@ -41,20 +59,28 @@ impl Count {
         })
     }
 
+    fn concerned(&self) -> impl Iterator<Item = &(i64, Budget)> {
+        self.budgets.iter().filter(|(_, budget)| concerns(budget, &self.provider))
+    }
+
     /// Whether the rules of the job decide.
     pub(super) fn names_rules(&self) -> bool {
-        self.budgets.iter().any(|(_, budget)| budget.rule.is_some())
+        self.concerned().any(|(_, budget)| budget.rule.is_some())
     }
 
     /// The keys of the budgets, each with how many people there may be.
     pub(super) fn limits(&self) -> impl Iterator<Item = (i64, i64)> {
-        self.budgets.iter().map(|(key, budget)| (*key, i64::from(budget.limit(self.severity))))
+        self.concerned().map(|(key, budget)| (*key, i64::from(budget.limit(self.severity))))
     }
 
     /// Every name under which its person may be known.
     pub(super) fn names(&self) -> Vec<Mark> {
         [&self.marks[..], &[account_mark(&self.provider, &self.account)]].concat()
     }
+}
+
+fn concerns(budget: &Budget, provider: &ProviderName) -> bool {
+    budget.provider.as_ref().is_none_or(|name| name == provider)
 }
 
 /// Whom to count where, once the call may be made.
@@ -116,7 +142,7 @@ pub(super) fn room<E>(
     mut used: impl FnMut(i64, i64) -> Result<i64, E>,
 ) -> Result<Result<Vec<Use>, Full>, E> {
     let mut uses: Vec<Use> = Vec::with_capacity(count.budgets.len());
-    for (key, budget) in &count.budgets {
+    for (key, budget) in count.concerned() {
         if !budget.counts(&count.provider, source, rules) {
             continue;
         }

@@ -2,6 +2,7 @@
 //! room. Also across replicas: the account is locked by its name until the commit, and so are its open jobs.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -16,8 +17,8 @@ use super::flight::{Answers, Flight, Seat};
 use super::people;
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
-use crate::domain::{Account, Budget, Claim, HoldReason, JobId, JobState, Proof, ProviderName, RevokeRequest, Traces};
-use crate::store::counting::{Count, Place};
+use crate::domain::{Account, Claim, HoldReason, JobId, JobState, Proof, ProviderName, RevokeRequest, Traces};
+use crate::store::counting::{Count, Keyed, Place};
 use crate::store::merging::{BUSY_RETRY, covers};
 use crate::store::{Bound, StoreError};
 
@@ -57,7 +58,7 @@ impl Intent {
         claim: &Claim,
         account: &Account,
         proof: Option<&Proof>,
-        budgets: &[Budget],
+        budgets: Arc<Keyed>,
     ) -> Result<Self, StoreError> {
         let id = clean(&account.id).into_owned();
         let (row, fence, lock) = (claim.row, fence(claim.attempt), lock(&claim.provider, &id));

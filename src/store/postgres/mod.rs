@@ -47,6 +47,7 @@ use deadpool_postgres::Object;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::counting::Keys;
 use super::ending::End;
 use super::*;
 use admit::Admit;
@@ -75,6 +76,7 @@ pub struct PostgresStore {
     timing: Timing,
     hints: Arc<Hints>,
     routes: watch::Sender<Arc<Routes>>,
+    budgets: Keys,
     listener: JoinHandle<()>,
 }
 
@@ -117,7 +119,8 @@ impl PostgresStore {
         };
         let (changes, claims) = (Lane::start(parts(connections.lane()?)), Lane::start(parts(connections.lane()?)));
         let listener = listen(Arc::clone(&hints).run(connections.clone(), Arc::clone(&timing.clock)));
-        Ok(Self { changes, claims, connections, timing, hints, routes, listener })
+        let budgets = Keys::default();
+        Ok(Self { changes, claims, connections, timing, hints, routes, budgets, listener })
     }
 
     async fn reader(&self) -> Result<Object, StoreError> {
@@ -193,7 +196,9 @@ impl JobStore for PostgresStore {
         proof: Option<Proof>,
         budgets: &[Budget],
     ) -> Result<Bound, StoreError> {
-        self.changes.ask(bind::Intent::new(claim, account, proof.as_ref(), budgets)?, Change::Bind).await
+        self.changes
+            .ask(bind::Intent::new(claim, account, proof.as_ref(), self.budgets.of(budgets))?, Change::Bind)
+            .await
     }
 
     async fn settle(&self, claim: &Claim, settlement: &Settlement) -> Result<(), StoreError> {

@@ -1,6 +1,8 @@
 //! The moment before a call: one is in flight for each account, no two do the same for one alert, and every budget has
 //! room.
 
+use std::sync::Arc;
+
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::json;
 
@@ -8,7 +10,8 @@ use super::budget::{self, Count, Place, Room};
 use super::codec::{job_id, json, micros, state, to_json, traces, word};
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
-use crate::domain::{Account, Budget, Claim, HoldReason, JobId, JobState, Proof, ProviderName, RevokeRequest};
+use crate::domain::{Account, Claim, HoldReason, JobId, JobState, Proof, ProviderName, RevokeRequest};
+use crate::store::counting::Keyed;
 use crate::store::merging::{BUSY_RETRY, covers};
 use crate::store::{Bound, StoreError};
 
@@ -46,7 +49,7 @@ impl Intent {
         claim: &Claim,
         account: &Account,
         proof: Option<&Proof>,
-        budgets: &[Budget],
+        budgets: Arc<Keyed>,
     ) -> Result<Self, StoreError> {
         let count = Count::new(claim, account, budgets);
         let (account, proof) = (account.id.clone(), proof.map(to_json).transpose()?);

@@ -43,6 +43,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Notify;
 
+use super::counting::Keys;
 use super::*;
 use crate::audit::{Seal, Signed, Stub};
 use crate::domain::TargetName;
@@ -64,6 +65,7 @@ pub struct SqliteStore {
     due: Arc<Notify>,
     clock: Arc<dyn Clock>,
     cap: QuarantineCap,
+    budgets: Keys,
     itself: replicas::Itself,
     _lock: File,
 }
@@ -94,8 +96,8 @@ impl SqliteStore {
         let people = Arc::new(Mutex::new(People::load(&connection)?));
         let (counted, time, wake) = (Arc::clone(&people), Arc::clone(&clock), Arc::clone(&due));
         let writer = Writer::start(connection, counted, checkpoints, sync, time, metrics, wake)?;
-        let (cap, itself) = (QuarantineCap::default(), replicas::Itself::default());
-        Ok(Self { writer, people, readers, due, clock, cap, itself, _lock: lock })
+        let (cap, budgets, itself) = (QuarantineCap::default(), Keys::default(), replicas::Itself::default());
+        Ok(Self { writer, people, readers, due, clock, cap, budgets, itself, _lock: lock })
     }
 
     /// With other limits on what one source may keep in quarantine.
@@ -280,7 +282,7 @@ impl JobStore for SqliteStore {
         proof: Option<Proof>,
         budgets: &[Budget],
     ) -> Result<Bound, StoreError> {
-        let intent = bind::Intent::new(claim, account, proof.as_ref(), budgets)?;
+        let intent = bind::Intent::new(claim, account, proof.as_ref(), self.budgets.of(budgets))?;
         self.write(move |tx| bind::bind(tx, &intent)).await
     }
 
