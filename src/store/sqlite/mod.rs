@@ -19,6 +19,7 @@ mod job;
 mod operate;
 mod outbox;
 mod people;
+mod prepared;
 mod read;
 mod record;
 mod reload;

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::outbox::{self, News};
 use super::people::People;
+use super::prepared::{Prepared, Statements};
 use crate::audit::{Actor, AuditEvent, AuditRecord, Place, chain};
 use crate::clock::Clock;
 use crate::domain::{AlertId, JobId, JobState, ProviderName};
@@ -58,6 +59,7 @@ impl Leases {
 /// A transaction in progress.
 pub(super) struct Tx<'a> {
     db: &'a Connection,
+    statements: Statements<'a>,
     chain: &'a mut Chain,
     leases: &'a mut Leases,
     routes: &'a mut Routes,
@@ -93,7 +95,19 @@ impl<'a> Tx<'a> {
         let steady = clock.steady().as_microsecond();
         leases.given.clear();
         let (counts, news) = (Vec::new(), Vec::new());
-        Self { db, chain, leases, routes, now: clock.now(), steady, counts, people, news, wake: false }
+        Self {
+            db,
+            statements: Statements::default(),
+            chain,
+            leases,
+            routes,
+            now: clock.now(),
+            steady,
+            counts,
+            people,
+            news,
+            wake: false,
+        }
     }
 
     /// Time has passed since it began.
@@ -101,8 +115,8 @@ impl<'a> Tx<'a> {
         (self.now, self.steady) = (clock.now(), clock.steady().as_microsecond());
     }
 
-    pub(super) fn sql(&self, sql: &'static str) -> rusqlite::Result<CachedStatement<'a>> {
-        self.db.prepare_cached(sql)
+    pub(super) fn sql(&self, sql: &'static str) -> rusqlite::Result<Prepared<'a>> {
+        self.statements.get(self.db, sql)
     }
 
     pub(super) fn connection(&self) -> &'a Connection {
