@@ -1,5 +1,7 @@
 //! Makes a provider's own words fit for logs and for people: short, printable, and without our credential.
 
+use std::sync::Arc;
+
 use crate::settings::Secret;
 
 /// Okta's longest error summaries are about 200 characters; more is not an explanation.
@@ -11,16 +13,17 @@ const LONGEST_WORD_CHARS: usize = 80;
 /// A line of a key shorter than this says nothing about it, and would blot out ordinary words.
 const SHORTEST_SECRET_BYTES: usize = 8;
 
-/// The texts that must never show. Debug shows none of them.
+/// The texts that must never show. Debug shows none of them. Every answer has a copy.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Scrub(Vec<Secret>);
+pub(super) struct Scrub(Arc<Vec<Secret>>);
 
 impl Scrub {
     /// Hides `secret`, and each of its lines if there are several: a key in PEM may come back without its line ends.
     pub(super) fn hide(&mut self, secret: &Secret) {
-        self.0.push(secret.clone());
+        let hidden = Arc::make_mut(&mut self.0);
+        hidden.push(secret.clone());
         let lines = secret.expose().lines().map(str::trim).filter(|line| !line.starts_with("-----"));
-        self.0.extend(lines.filter(|line| line.len() >= SHORTEST_SECRET_BYTES).map(Secret::new));
+        hidden.extend(lines.filter(|line| line.len() >= SHORTEST_SECRET_BYTES).map(Secret::new));
     }
 
     /// These and one more.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::StoreError;
 use super::keys::to_json;
-use crate::domain::{Account, Attempt, AttemptClass, Next, Outcome, Revocation, Settlement};
+use crate::domain::{Account, Attempt, AttemptClass, DeadReason, HoldReason, Next, Outcome, Revocation, Settlement};
 
 /// The end of an attempt. As in every JSON value, keys are in order, so that whoever reads the record through the API
 /// can hash the same text.
@@ -14,8 +14,23 @@ use crate::domain::{Account, Attempt, AttemptClass, Next, Outcome, Revocation, S
 struct End<'a> {
     account: Option<&'a Account>,
     attempt: Done<'a>,
-    next: Value,
+    next: Then,
     result: Option<Said<'a>>,
+}
+
+/// What becomes of the job, with its keys in order.
+#[derive(Default, Serialize)]
+struct Then {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_reason: Option<DeadReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gate: Option<HoldReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold_reason: Option<HoldReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<Outcome>,
 }
 
 #[derive(Serialize)]
@@ -84,21 +99,24 @@ pub(super) fn end(settlement: &Settlement) -> Result<String, StoreError> {
     to_json(&End {
         account: settlement.account.as_ref(),
         attempt: (&settlement.attempt).into(),
-        next: describe(settlement.next),
+        next: settlement.next.into(),
         result: settlement.revocation.as_ref().map(Into::into),
     })
 }
 
-fn describe(next: Next) -> Value {
-    match next {
-        Next::Done(outcome) => json!({"outcome": outcome}),
-        Next::Dead(reason) => json!({"dead_reason": reason}),
-        Next::Held(reason) => json!({"hold_reason": reason}),
-        Next::Retry { due_at, .. } | Next::LookAgain { due_at, .. } | Next::Prove { due_at } => {
-            json!({"due_at": due_at})
+impl From<Next> for Then {
+    fn from(next: Next) -> Self {
+        let then = Self::default();
+        match next {
+            Next::Done(outcome) => Self { outcome: Some(outcome), ..then },
+            Next::Dead(reason) => Self { dead_reason: Some(reason), ..then },
+            Next::Held(reason) => Self { hold_reason: Some(reason), ..then },
+            Next::Retry { due_at, .. } | Next::LookAgain { due_at, .. } | Next::Prove { due_at } => {
+                Self { due_at: Some(due_at), ..then }
+            }
+            Next::Release => then,
+            Next::CloseGate(reason) => Self { gate: Some(reason), ..then },
         }
-        Next::Release => json!({}),
-        Next::CloseGate(reason) => json!({"gate": reason}),
     }
 }
 

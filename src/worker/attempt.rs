@@ -84,8 +84,8 @@ impl Ending {
         Self { answer_unknown: true, ..Self::new(Next::Release, AttemptClass::Released, message) }
     }
 
-    fn with(self, account: &Account) -> Self {
-        Self { account: Some(account.clone()), ..self }
+    fn with(self, account: Account) -> Self {
+        Self { account: Some(account), ..self }
     }
 
     /// Held back by ourselves, without a call.
@@ -155,9 +155,11 @@ impl Context<'_> {
         let verdict = self.guardrails.judge(&claim.provider, &account);
         // Whoever agreed to the names in the alert did not know the account's other names.
         let agreed = claim.approved && (claim.alike_ok || verdict == named);
-        judge(&verdict, agreed).map_err(|end| Box::new(end.with(&account)))?;
+        if let Err(end) = judge(&verdict, agreed) {
+            return Err(Box::new(end.with(account)));
+        }
         if claim.dry_run || self.dry_run {
-            return Err(Box::new(dry_end(claim).with(&account)));
+            return Err(Box::new(dry_end(claim).with(account)));
         }
         Ok(account)
     }
@@ -207,7 +209,7 @@ impl Context<'_> {
                 let message = "what an earlier call had to end is gone; a look follows";
                 let next = Next::Prove { due_at: now.steady + self.proof.after };
                 let end = Ending { proof: Some(proof), ..Ending::new(next, AttemptClass::Ok, message) };
-                Err(Box::new(end.with(&account)))
+                Err(Box::new(end.with(account)))
             }
         }
     }
@@ -231,7 +233,7 @@ impl Context<'_> {
                 Ending { answer_unknown, ..end }
             }
         };
-        end.with(&account)
+        end.with(account)
     }
 
     fn to_prove(&self, proof: Proof, now: Timestamp) -> Ending {
@@ -260,7 +262,7 @@ impl Context<'_> {
                 }
             }
         };
-        end.with(&known.account)
+        end.with(known.account.clone())
     }
 
     /// Where no look comes about, the provider's word stands, for what it is.
