@@ -72,6 +72,11 @@ impl Ending {
         Self::new(Next::Release, AttemptClass::Released, message)
     }
 
+    /// Too little of the lease is left for a call and for writing down its answer.
+    pub(super) fn too_late() -> Self {
+        Self::released("too little of the lease was left for the call")
+    }
+
     /// A bug of ours ended it.
     pub(super) fn panicked(next: Next) -> Self {
         let message = "this attempt met a bug in sever; the log has the place";

@@ -1,9 +1,9 @@
 //! Takes due jobs and drives each to a recorded result.
 //!
 //! A permit is taken before a job is claimed, so that little is leased that cannot be worked on at once: a few jobs, a
-//! quarter of those that may call, wait for their turn in memory, and not for a commit once it is theirs. What happens
-//! between claim and settlement happens outside any transaction. A provider has its own permits: a sick one delays only
-//! itself.
+//! quarter of those that may call, wait for their turn in memory, and not for a commit once it is theirs. While one waits
+//! for its call to be written down, it calls nobody, and another has the turn. What happens between claim and settlement
+//! happens outside any transaction. A provider has its own permits: a sick one delays only itself.
 
 mod attempt;
 mod circuit;
@@ -43,7 +43,7 @@ use lease::{Lease, Leases};
 use probe::Probes;
 pub use proof::ProofPolicy;
 pub use retry::RetryPolicy;
-use seats::{Seat, Seats};
+use seats::{Seat, Seats, Turn};
 pub use standing::Pulsing;
 
 /// Wakes up this often even if nobody said that a job is due. Retries fall due without a word.
@@ -214,7 +214,11 @@ impl Worker {
         claims
             .into_iter()
             .filter_map(|claim| Some((claim, seats.pop()?)))
-            .map(|(claim, seat)| self.0.lifecycle.spawn(Arc::clone(&self.0).work(Arc::clone(bay), claim, seat)))
+            .map(|(claim, seat)| {
+                // On its way to the runtime it is moved several times, and it is large.
+                let work = Box::pin(Arc::clone(&self.0).work(Arc::clone(bay), claim, seat));
+                self.0.lifecycle.spawn(work)
+            })
             .collect()
     }
 
@@ -286,15 +290,15 @@ impl Shared {
     /// One claim from start to settlement. The seat goes back however this ends.
     async fn work(self: Arc<Self>, bay: Arc<Bay>, claim: Claim, seat: Seat) {
         let lease = self.leases.hold(&claim);
-        let Seat { turns, start, job } = seat;
-        let turn = turns.acquire().await;
+        let Seat { mut turn, job } = seat;
+        turn.take().await;
         let (started_at, started) = (self.clock.now(), self.clock.steady());
         let span = traced::attempt(&self.tracer, &claim, started_at);
         // A bug that strikes one job must not make it wait out its lease again and again, for ever.
-        let end = span.scope(AssertUnwindSafe(self.attempt(&bay, &claim, &lease)).catch_unwind()).await;
+        let end = span.scope(AssertUnwindSafe(self.attempt(&bay, &claim, &lease, &mut turn)).catch_unwind()).await;
         let end = end.unwrap_or_else(|_| Some(panicked(&bay.station, &claim, self.clock.steady())));
         // After a failure nothing new begins before it is written down: it may close the gate.
-        let turn = Some((start, turn)).filter(|_| !end.as_ref().is_some_and(Ending::went_well));
+        let turn = Some(turn).filter(|_| !end.as_ref().is_some_and(Ending::went_well));
         if end.as_ref().is_some_and(Ending::was_held_back) {
             bay.seats.rest(self.clock.steady());
         }
@@ -312,7 +316,7 @@ impl Shared {
     }
 
     /// `None`: the store has settled it already.
-    async fn attempt(&self, bay: &Bay, claim: &Claim, lease: &Lease) -> Option<Ending> {
+    async fn attempt(&self, bay: &Bay, claim: &Claim, lease: &Lease, turn: &mut Turn) -> Option<Ending> {
         let Bay { station, policy, .. } = bay;
         let context = Context {
             provider: station.provider.as_ref(),
@@ -335,10 +339,19 @@ impl Shared {
             }
         };
         if !lease.has_room(self.clock.steady(), station.timeout) {
-            return Some(Ending::released("too little of the lease was left for the call"));
+            return Some(Ending::too_late());
         }
+        // The provider is not called while this is stored.
+        turn.lend();
         if let Some(end) = self.bind(claim, &call, bay.policy.budgets()).await {
             return end;
+        }
+        tokio::select! {
+            () = self.lifecycle.aborting() => return Some(Ending::released("given back by the shutdown")),
+            () = turn.take() => {}
+        }
+        if !lease.has_room(self.clock.steady(), station.timeout) {
+            return Some(Ending::too_late());
         }
         tokio::select! {
             () = self.lifecycle.aborting() => Some(Ending::cut_off()),

@@ -1,6 +1,6 @@
 //! Room for attempts at one provider, which grows and shrinks with the number of processes that share it.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,41 +13,93 @@ const REST: Duration = Duration::from_millis(20);
 /// Room for attempts at one provider.
 pub(super) struct Seats {
     turns: Arc<Semaphore>,
-    starts: Arc<Semaphore>,
     jobs: Arc<Semaphore>,
+    started: Arc<Started>,
     room: Mutex<Room>,
     /// Until when nothing is claimed, in microseconds of the steady clock.
     rest_until: AtomicI64,
 }
 
-/// A job's place. The part that lets it start goes back once the provider has done what it was asked, so that the next
-/// job is claimed in the commit that writes this one down, and not only in the one after.
+/// A job's place. Its turn goes back once the provider has done what it was asked, so that the next job is claimed in
+/// the commit that writes this one down, and not only in the one after.
 pub(super) struct Seat {
-    pub(super) turns: Arc<Semaphore>,
-    pub(super) start: OwnedSemaphorePermit,
+    pub(super) turn: Turn,
     pub(super) job: OwnedSemaphorePermit,
+}
+
+/// Jobs that may still call.
+#[derive(Default)]
+struct Started {
+    all: AtomicUsize,
+    /// Those of them that wait for the store.
+    away: AtomicUsize,
+}
+
+/// A job's turn to call the provider, or its place among those that wait for theirs.
+pub(super) struct Turn {
+    turns: Arc<Semaphore>,
+    started: Arc<Started>,
+    held: Option<OwnedSemaphorePermit>,
+    is_away: bool,
+}
+
+impl Turn {
+    fn new(turns: Arc<Semaphore>, started: Arc<Started>) -> Self {
+        started.all.fetch_add(1, Ordering::SeqCst);
+        Self { turns, started, held: None, is_away: false }
+    }
+
+    /// Waits for it.
+    pub(super) async fn take(&mut self) {
+        self.come_back();
+        // Nobody closes them.
+        self.held = Arc::clone(&self.turns).acquire_owned().await.ok();
+    }
+
+    /// The job waits for the store: another may call meanwhile, and one more may be claimed.
+    pub(super) fn lend(&mut self) {
+        self.held = None;
+        self.started.away.fetch_add(1, Ordering::SeqCst);
+        self.is_away = true;
+    }
+
+    fn come_back(&mut self) {
+        if std::mem::take(&mut self.is_away) {
+            self.started.away.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.come_back();
+        self.started.all.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// How many permits of each kind there should be, and how many more are still about: those that are in use when the room
 /// shrinks go once they come back, and until then nobody else is let in.
 struct Room {
     turns: usize,
-    surplus: [usize; 3],
+    surplus: [usize; 2],
 }
 
-/// Only so many have their turn at once. A quarter more are claimed, so that one is there when another's turn ends; and as
-/// many as may start may wait besides for being written down: a store that fails stops the calls.
-fn permits(turns: usize) -> [usize; 3] {
-    let starts = turns + turns / 4;
-    [turns, starts, 2 * starts]
+/// Only so many have their turn at once. A quarter more are claimed, so that one is there when another's turn ends.
+fn starts(turns: usize) -> usize {
+    turns + turns / 4
+}
+
+/// Turns, and jobs: as many as may start may wait besides for being written down. A store that fails stops the calls.
+fn permits(turns: usize) -> [usize; 2] {
+    [turns, 2 * starts(turns)]
 }
 
 impl Seats {
     pub(super) fn new(concurrency: u32) -> Self {
         let turns = concurrency as usize;
-        let [turn, start, job] = permits(turns).map(|count| Arc::new(Semaphore::new(count)));
-        let room = Mutex::new(Room { turns, surplus: [0; 3] });
-        Self { turns: turn, starts: start, jobs: job, room, rest_until: AtomicI64::new(0) }
+        let [turn, job] = permits(turns).map(|count| Arc::new(Semaphore::new(count)));
+        let room = Mutex::new(Room { turns, surplus: [0; 2] });
+        Self { turns: turn, jobs: job, started: Arc::default(), room, rest_until: AtomicI64::new(0) }
     }
 
     /// From now on so many at once.
@@ -77,32 +129,31 @@ impl Seats {
     }
 
     pub(super) fn take(&self, most: usize) -> Vec<Seat> {
-        self.shrink();
+        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shrink(&mut room);
+        let (all, away) = (self.busy(), self.started.away.load(Ordering::SeqCst));
+        let free = starts(room.turns).saturating_sub(all.saturating_sub(away));
         let seat = || {
             let job = Arc::clone(&self.jobs).try_acquire_owned().ok()?;
-            let start = Arc::clone(&self.starts).try_acquire_owned().ok()?;
-            Some(Seat { turns: Arc::clone(&self.turns), start, job })
+            Some(Seat { turn: Turn::new(Arc::clone(&self.turns), Arc::clone(&self.started)), job })
         };
-        std::iter::from_fn(seat).take(most).collect()
+        std::iter::from_fn(seat).take(most.min(free)).collect()
     }
 
     /// Jobs that may still call.
     pub(super) fn busy(&self) -> usize {
-        let room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
-        let [_, starts, _] = permits(room.turns);
-        (starts + room.surplus[1]).saturating_sub(self.starts.available_permits())
+        self.started.all.load(Ordering::SeqCst)
     }
 
     /// Takes away what came back since.
-    fn shrink(&self) {
-        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+    fn shrink(&self, room: &mut Room) {
         for (semaphore, surplus) in self.kinds().into_iter().zip(&mut room.surplus) {
             *surplus -= semaphore.forget_permits(*surplus);
         }
     }
 
-    fn kinds(&self) -> [&Semaphore; 3] {
-        [&self.turns, &self.starts, &self.jobs]
+    fn kinds(&self) -> [&Semaphore; 2] {
+        [&self.turns, &self.jobs]
     }
 }
 
@@ -139,5 +190,23 @@ mod tests {
         seats.resize(16);
         assert_eq!(seats.take(usize::MAX).len(), 20);
         assert_eq!(seats.turns.available_permits(), 16);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_waits_for_the_store_makes_room_for_another_until_it_is_back() {
+        let seats = Seats::new(8);
+        let mut taken = seats.take(usize::MAX);
+        taken[0].turn.take().await;
+        taken[0].turn.lend();
+        let other = seats.take(usize::MAX);
+        assert_eq!((other.len(), seats.busy(), seats.turns.available_permits()), (1, 11, 8));
+        taken[0].turn.take().await;
+        assert_eq!((seats.take(usize::MAX).len(), seats.turns.available_permits()), (0, 7));
+        // Back again, there is one too many.
+        drop(other);
+        assert_eq!(seats.take(usize::MAX).len(), 0);
+        taken[0].turn.lend();
+        taken.clear();
+        assert_eq!((seats.take(usize::MAX).len(), seats.turns.available_permits()), (10, 8));
     }
 }

@@ -15,14 +15,37 @@ use tokio::sync::Semaphore;
 
 use crate::support::store::{Bench, SECOND, SqliteBackend, name, okta};
 
-/// Reads nobody until it is let, and counts who waits for it.
+/// Reads nobody until it is let, and counts calls.
 struct Slow {
     let_go: Semaphore,
+    begun: AtomicUsize,
     inside: AtomicUsize,
     most: AtomicUsize,
 }
 
 impl Slow {
+    fn new() -> Arc<Self> {
+        let [begun, inside, most] = [0; 3].map(AtomicUsize::new);
+        Arc::new(Self { let_go: Semaphore::new(0), begun, inside, most })
+    }
+
+    async fn call(&self, answer: impl Future<Output = ()>) {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        let inside = self.inside.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(inside, Ordering::SeqCst);
+        answer.await;
+        self.inside.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    async fn until_begun(&self, count: usize) {
+        let begun = async {
+            while self.begun.load(Ordering::SeqCst) < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(60 * SECOND, begun).await.expect("another job has its turn");
+    }
+
     async fn until_inside(&self, count: usize) {
         while self.inside.load(Ordering::SeqCst) < count {
             tokio::task::yield_now().await;
@@ -37,9 +60,7 @@ impl Provider for Slow {
     }
 
     async fn resolve(&self, subject: &Subject) -> Result<Option<Account>, ProviderError> {
-        let inside = self.inside.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most.fetch_max(inside, Ordering::SeqCst);
-        self.let_go.acquire().await.expect("open").forget();
+        self.call(async { self.let_go.acquire().await.expect("open").forget() }).await;
         let email = subject.email.clone().expect("an e-mail");
         Ok(Some(Account::new(email.clone(), vec![email])))
     }
@@ -58,7 +79,7 @@ impl Provider for Slow {
         _request: &RevokeRequest,
         _seen: Option<&Look>,
     ) -> Result<Option<Revocation>, ProviderError> {
-        self.inside.fetch_sub(1, Ordering::SeqCst);
+        self.call(tokio::task::yield_now()).await;
         Ok(Some(Revocation::new(Outcome::Confirmed, None, &[])))
     }
 
@@ -99,8 +120,7 @@ async fn as_many_as_may_are_at_work_and_a_quarter_more_wait_for_their_turn() {
         for number in 0..30 {
             bench.job(&number.to_string(), okta(&format!("p{number}@x"))).await;
         }
-        let (let_go, inside, most) = (Semaphore::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
-        let slow = Arc::new(Slow { let_go, inside, most });
+        let slow = Slow::new();
         let worker = worker(&bench, Arc::clone(&slow), concurrency);
 
         let mut running = worker.step().await;
@@ -116,4 +136,36 @@ async fn as_many_as_may_are_at_work_and_a_quarter_more_wait_for_their_turn() {
         assert_eq!(in_state(&bench, JobState::Done).await, 30);
         assert_eq!(slow.most.load(Ordering::SeqCst), concurrency as usize, "more at once than may be");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn while_a_call_is_written_down_another_job_has_the_turn() {
+    let backend = SqliteBackend::new();
+    let file = backend.path();
+    let bench = Bench::new(Box::new(backend));
+    for number in 0..5 {
+        bench.job(&number.to_string(), okta(&format!("p{number}@x"))).await;
+    }
+    let slow = Slow::new();
+    let worker = worker(&bench, Arc::clone(&slow), 4);
+    let mut running = worker.step().await;
+    assert_eq!(running.len(), 5);
+    slow.until_inside(4).await;
+
+    // Nobody can write before this ends.
+    let lock = rusqlite::Connection::open(file).expect("a connection");
+    lock.execute_batch("BEGIN IMMEDIATE").expect("a lock");
+    slow.let_go.add_permits(4);
+    slow.until_begun(5).await;
+    lock.execute_batch("ROLLBACK").expect("unlocked");
+
+    slow.let_go.add_permits(30);
+    // Whatever the lock has kept waiting for too long begins anew.
+    while in_state(&bench, JobState::Done).await < 5 {
+        for job in running {
+            job.await.expect("an end");
+        }
+        running = worker.step().await;
+    }
+    assert!(slow.most.load(Ordering::SeqCst) <= 4, "more at once than may be");
 }
