@@ -17,5 +17,6 @@ mod replay;
 mod replicas;
 mod seals;
 mod settle;
+mod together;
 mod traces;
 mod walk;
