@@ -1,3 +1,6 @@
+//! Parts of the limits: what each process takes as others come, hang, leave and die, and that all of them are never more than
+//! the whole.
+
 use proptest::prelude::*;
 
 use super::*;
