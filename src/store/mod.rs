@@ -252,7 +252,7 @@ pub struct Retention {
 }
 
 /// Rows of each kind that [`JobStore::prune`] removes at a time: senders wait behind it.
-pub const PRUNE_BATCH: u16 = 500;
+pub const PRUNE_BATCH: u16 = 100;
 
 impl Retention {
     /// How often to look for what is old, so that nothing stays a quarter longer than it is to be kept.
