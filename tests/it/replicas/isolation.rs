@@ -6,7 +6,6 @@ use std::time::Duration;
 use fastrand::Rng;
 use sever::audit::Actor;
 use sever::clock::{Clock, SystemClock};
-use sever::domain::JobState;
 use sever::store::{Operations, PostgresStore};
 
 use super::load::{Kind, Sent, burst};
@@ -25,15 +24,8 @@ const SPARE: Duration = Duration::from_secs(5);
 /// Other work on the machine may slow down any one round; waiting for the sick slows down all of them.
 const ROUNDS: usize = 3;
 
-/// Answers what is worth knowing of it. What faults have left behind at the well has `leftovers_within` to be done, for it
-/// would hide the difference.
-pub(super) async fn judge(
-    scene: &Scene,
-    store: &PostgresStore,
-    random: &mut Rng,
-    leftovers_within: Duration,
-) -> String {
-    let leftovers = calm(store, leftovers_within).await;
+/// Answers what is worth knowing of it.
+pub(super) async fn judge(scene: &Scene, store: &PostgresStore, random: &mut Rng) -> String {
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
         let alone = alone(scene, store, random).await;
@@ -43,37 +35,13 @@ pub(super) async fn judge(
         rounds.push((alone, beside));
         if beside <= alone * TIMES + SPARE {
             return format!(
-                "{} jobs were left and took {:?}, then {PEOPLE} people lost their sessions at {HEALTHY:?} alone and \
-                 beside the sick in {rounds:?}",
-                leftovers.0, leftovers.1
+                "{PEOPLE} people lost their sessions at {HEALTHY:?} alone and beside the sick in {rounds:?}"
             );
         }
     }
     panic!(
         "{PEOPLE} people lost their sessions at {HEALTHY:?} alone and beside the sick in {rounds:?}: they waited for those"
     );
-}
-
-/// Waits until nothing is to be done at those that are well; how many jobs that were, and how long it took.
-async fn calm(store: &PostgresStore, within: Duration) -> (u64, Duration) {
-    let clock = SystemClock::new();
-    let (began, mut first) = (clock.steady(), None);
-    loop {
-        let status = store.status().await.expect("a status");
-        let of = |provider: &str| status.jobs.iter().find(|(name, _)| name.as_str() == provider).map(|(_, jobs)| jobs);
-        let open = |provider: &&str| {
-            let states = [JobState::Queued, JobState::Leased, JobState::Proving];
-            of(provider).map_or(0, |jobs| states.iter().filter_map(|state| jobs.get(state)).sum::<u64>())
-        };
-        let open: u64 = HEALTHY.iter().map(open).sum();
-        let took = Duration::try_from(clock.steady() - began).unwrap_or_default();
-        let jobs = *first.get_or_insert(open);
-        if open == 0 {
-            return (jobs, took);
-        }
-        assert!(took < within, "{open} jobs are left at {HEALTHY:?} after {took:?}: {status:#?}");
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
 }
 
 /// How long it takes while nobody works at the sick.
