@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Time on a processor, by the name of the thread.
@@ -33,6 +33,24 @@ impl Cpu {
     pub(crate) fn all_since(&self, before: &Self) -> Duration {
         let of = |used: &Self| used.0.values().sum::<Duration>();
         of(self).saturating_sub(of(before))
+    }
+}
+
+/// What each process of this name has used so far: none where they are on another machine.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Processes(BTreeMap<PathBuf, Duration>);
+
+impl Processes {
+    pub(crate) fn used(name: &str) -> Self {
+        let all = fs::read_dir("/proc").into_iter().flatten().flatten().map(|process| process.path());
+        let named = all.filter_map(|path| read(&path).filter(|(its, _)| its == name).map(|(_, time)| (path, time)));
+        Self(named.collect())
+    }
+
+    /// What was used since then, by those that live now.
+    pub(crate) fn since(&self, before: &Self) -> Duration {
+        let of = |path: &PathBuf| before.0.get(path).copied().unwrap_or_default();
+        self.0.iter().map(|(path, time)| time.saturating_sub(of(path))).sum()
     }
 }
 

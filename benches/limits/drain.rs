@@ -24,7 +24,7 @@ use crate::{STAND_IN, Scale};
 const WRITER: [&str; 2] = ["store-writer", "store-sync"];
 
 /// How often the service is asked whether it is done.
-const LOOK: Duration = Duration::from_millis(5);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Far longer than a round takes.
 const TOO_LONG: Duration = Duration::from_secs(120);

@@ -8,6 +8,7 @@ use tokio::runtime::Runtime;
 
 use crate::Scale;
 use crate::alerts::Subject;
+use crate::cpu::Cpu;
 use crate::home::{Home, Kind};
 use crate::intake::send;
 use crate::report::{Line, Rounds, millis};
@@ -51,17 +52,21 @@ async fn at(kind: &Kind, scale: Scale) -> Vec<Line> {
 fn lines(kind: &Kind, jobs: usize, many: &Side, few: &Side) -> Vec<Line> {
     let (beside, name) = (format!("{FEW} queued"), kind.name());
     let rate = |times: &[f64]| format!("{:.0}/s", (PORTION * PORTIONS) as f64 / Rounds::of(times.to_vec()).median());
-    let line = |what: &str, words: &dyn Fn(&[f64]) -> String, many: &[f64], few: &[f64]| {
-        let what = format!("growth, {name}, {jobs} queued: {what}");
-        Line::new(&what, &beside, words(many), words(few)).at_most(1.2, 1.2, Rounds::ratios(many, few))
+    let cost = |work: &Work| {
+        let [rest, log] = [0, 1].map(|part| Rounds::of(work.cpu.iter().map(|cost| cost[part]).collect()).median());
+        format!("{}, CPU {rest:.0} + {log:.0} us", rate(&work.times))
     };
-    let mut lines = vec![
-        line("claim + settle", &rate, &many.settling, &few.settling),
-        line("intake", &rate, &many.intake, &few.intake),
-    ];
+    let line = |what: &str, ours: String, theirs: String, many: &[f64], few: &[f64]| {
+        let what = format!("growth, {name}, {jobs} queued: {what}");
+        Line::new(&what, &beside, ours, theirs).at_most(1.2, 1.2, Rounds::ratios(many, few))
+    };
+    let work = |what: &str, many: &Work, few: &Work| line(what, cost(many), cost(few), &many.times, &few.times);
+    let mut lines =
+        vec![work("claim + settle", &many.settling, &few.settling), work("intake", &many.intake, &few.intake)];
     for (place, (what, _)) in questions().iter().enumerate() {
         let wait = |waits: &[f64]| millis(Duration::from_secs_f64(Rounds::of(waits.to_vec()).median()));
-        lines.push(line(what, &wait, &many.asking[place], &few.asking[place]));
+        let (many, few) = (&many.asking[place], &few.asking[place]);
+        lines.push(line(what, wait(many), wait(few), many, few));
     }
     lines
 }
@@ -80,13 +85,40 @@ fn questions() -> Vec<(&'static str, Option<JobFilter>)> {
     ]
 }
 
+/// The thread that moves the log into the store's file.
+const LOG: &str = "store-log";
+
+/// What was used in between, for each job or alert of a round.
+fn add(sum: &mut [f64; 2], after: &Cpu, before: &Cpu) {
+    let each = |time: Duration| time.as_secs_f64() * 1e6 / (PORTION * PORTIONS) as f64;
+    let (all, log) = (each(after.all_since(before)), each(after.since(before, LOG)));
+    sum[0] += all - log;
+    sum[1] += log;
+}
+
+/// The rounds of one kind of work.
+#[derive(Default)]
+struct Work {
+    /// Seconds.
+    times: Vec<f64>,
+    /// Microseconds on a processor for each, of all threads but the one that moves the log, and of that one.
+    cpu: Vec<[f64; 2]>,
+}
+
+impl Work {
+    fn add(&mut self, time: f64, cpu: [f64; 2]) {
+        self.times.push(time);
+        self.cpu.push(cpu);
+    }
+}
+
 /// One of the two stores, and what each round took.
 struct Side {
     home: Home,
     service: Service,
     next: usize,
-    settling: Vec<f64>,
-    intake: Vec<f64>,
+    settling: Work,
+    intake: Work,
     asking: Vec<Vec<f64>>,
 }
 
@@ -95,11 +127,11 @@ impl Side {
         let home = Home::with_jobs(kind, jobs - 1).await;
         let service = Service::taking_in(&home.url()).await;
         let asking = questions().iter().map(|_| Vec::new()).collect();
-        let mut side = Self { home, service, next: 1, settling: Vec::new(), intake: Vec::new(), asking };
+        let [settling, intake] = <[Work; 2]>::default();
+        let mut side = Self { home, service, next: 1, settling, intake, asking };
         // Whatever is done once is done before.
         side.round().await;
-        side.settling.clear();
-        side.intake.clear();
+        (side.settling, side.intake) = Default::default();
         side.asking.iter_mut().for_each(Vec::clear);
         side
     }
@@ -107,14 +139,19 @@ impl Side {
     async fn round(&mut self) {
         let stores = [self.service.app.store.clone()];
         let (mut settling, mut intake) = (0.0, 0.0);
+        let (mut settling_cpu, mut intake_cpu) = ([0.0; 2], [0.0; 2]);
         for _ in 0..PORTIONS {
+            let before = Cpu::used();
             settling += settle(&stores, PORTION).await.as_secs_f64();
+            let between = Cpu::used();
             let people = (self.next..self.next + PORTION).map(Subject::numbered);
             self.next += PORTION;
             intake += send(self.service.addresses.alerts, people).await.took.as_secs_f64();
+            add(&mut settling_cpu, &between, &before);
+            add(&mut intake_cpu, &Cpu::used(), &between);
         }
-        self.settling.push(settling);
-        self.intake.push(intake);
+        self.settling.add(settling, settling_cpu);
+        self.intake.add(intake, intake_cpu);
         for (place, (_, filter)) in questions().into_iter().enumerate() {
             let waits = self.ask(filter).await;
             self.asking[place].push(waits);

@@ -22,6 +22,8 @@ mod memory;
 mod open_loop;
 mod peer;
 mod person;
+mod pg_bare;
+mod pg_drain;
 mod pg_rows;
 mod plot;
 mod postgres;
@@ -73,7 +75,7 @@ pub(crate) struct Scale {
 const FULL: Scale = Scale {
     rounds: 7,
     alerts: 20_000,
-    jobs: 3_000,
+    jobs: 20_000,
     idle: 200,
     queued: 100_000,
     growth: 1_000_000,

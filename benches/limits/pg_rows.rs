@@ -12,8 +12,8 @@ use crate::rows::{TABLES, TIMES, mixed, ordered};
 /// As in the service: nothing is answered before it is on disk.
 const SETTINGS: &str = "SET synchronous_commit = on; SET plan_cache_mode = force_generic_plan; SET jit = off";
 
-/// Sums are kept by writer, and this is the one of bare rows.
-const COUNT: &str = "INSERT INTO job_counts (writer, provider, state, jobs) VALUES ('bare', 'okta', 0, $1::bigint)
+/// Sums are kept by writer, and bare ones are named by where their numbers begin.
+const COUNT: &str = "INSERT INTO job_counts (writer, provider, state, jobs) VALUES ($2, 'okta', 0, $1::bigint)
      ON CONFLICT (writer, provider, state) DO UPDATE SET jobs = job_counts.jobs + excluded.jobs";
 
 /// Connects, and has the connection driven by this runtime.
@@ -65,7 +65,7 @@ impl Patterns {
         for pattern in &self.0 {
             tables.push((db.prepare(&pattern.sql).await.expect("prepared"), pattern.cells.clone()));
         }
-        Insert { number: 0, tables, counts: db.prepare(COUNT).await.expect("prepared") }
+        Insert { number: 0, writer: "bare".to_owned(), tables, counts: db.prepare(COUNT).await.expect("prepared") }
     }
 }
 
@@ -148,6 +148,7 @@ type Column<'a> = Box<dyn ToSql + Sync + Send + 'a>;
 /// The statements, ready.
 pub(crate) struct Insert {
     number: i64,
+    writer: String,
     tables: Vec<(Statement, Vec<Cell>)>,
     counts: Statement,
 }
@@ -155,7 +156,7 @@ pub(crate) struct Insert {
 impl Insert {
     /// Numbers begin above this one.
     pub(crate) fn after(self, number: i64) -> Self {
-        Self { number, ..self }
+        Self { number, writer: format!("bare-{number}"), ..self }
     }
 
     /// Writes these and commits, in one flight.
@@ -172,7 +173,7 @@ impl Insert {
         let parameters: Vec<Vec<&(dyn ToSql + Sync)>> =
             columns.iter().map(|table| table.iter().map(|column| &**column as &(dyn ToSql + Sync)).collect()).collect();
         let count = taken.len() as i64;
-        let counted: [&(dyn ToSql + Sync); 1] = [&count];
+        let counted: [&(dyn ToSql + Sync); 2] = [&count, &self.writer];
         // What is polled first is sent first.
         let mut flight: Vec<BoxFuture<'_, Result<(), Error>>> = vec![Box::pin(db.batch_execute("BEGIN"))];
         for ((statement, _), parameters) in self.tables.iter().zip(&parameters) {

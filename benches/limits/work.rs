@@ -19,6 +19,13 @@ use crate::watch::Watch;
 /// As the worker takes it.
 const LEASE: Duration = Duration::from_secs(60);
 
+/// Jobs that the worker has in hand where providers answer at once: all of them wait for the store then, and a quarter more
+/// than may call are four times in its hand (`src/worker/seats.rs`).
+const IN_HAND: usize = 4 * (CONCURRENCY + CONCURRENCY / 4);
+
+/// As many as it claims at once.
+const CLAIMED: usize = CONCURRENCY + CONCURRENCY / 4;
+
 /// Before asking again where nothing was found.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -53,12 +60,12 @@ pub(crate) async fn settle(stores: &[Arc<dyn Store>], jobs: usize) -> Duration {
 }
 
 async fn work(store: Arc<dyn Store>, left: Arc<AtomicUsize>) {
-    let (seats, budgets) = (Arc::new(Semaphore::new(CONCURRENCY)), budgets());
+    let (seats, budgets) = (Arc::new(Semaphore::new(IN_HAND)), budgets());
     let mut attempts = JoinSet::new();
     loop {
         let mut free: Vec<OwnedSemaphorePermit> =
             vec![Arc::clone(&seats).acquire_owned().await.expect("nobody closes it")];
-        free.extend(std::iter::from_fn(|| Arc::clone(&seats).try_acquire_owned().ok()));
+        free.extend(std::iter::from_fn(|| Arc::clone(&seats).try_acquire_owned().ok()).take(CLAIMED - 1));
         let taken = take(&left, free.len());
         if taken == 0 {
             break;

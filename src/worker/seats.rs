@@ -86,12 +86,16 @@ struct Room {
 
 /// Only so many have their turn at once. A quarter more are claimed, so that one is there when another's turn ends.
 fn starts(turns: usize) -> usize {
-    turns + turns / 4
+    turns + turns.div_ceil(4)
 }
 
-/// Turns, and jobs: as many as may start may wait besides for being written down. A store that fails stops the calls.
+/// For each job that may call, so many wait at most for the store besides, before their call or after it. Where the store
+/// takes three times as long as the provider, the provider is still called as often as it may be.
+const AT_THE_STORE: usize = 3;
+
+/// Turns, and jobs. A store that fails stops the calls.
 fn permits(turns: usize) -> [usize; 2] {
-    [turns, 2 * starts(turns)]
+    [turns, (1 + AT_THE_STORE) * starts(turns)]
 }
 
 impl Seats {
@@ -167,7 +171,7 @@ mod tests {
         let mut taken = seats.take(usize::MAX);
         assert_eq!((taken.len(), seats.busy()), (10, 10));
         seats.resize(2);
-        for left in (2..10).rev() {
+        for left in (3..10).rev() {
             taken.pop();
             assert_eq!(seats.take(usize::MAX).len(), 0, "{left} are still at work");
             assert_eq!(seats.busy(), left);
@@ -190,6 +194,19 @@ mod tests {
         seats.resize(16);
         assert_eq!(seats.take(usize::MAX).len(), 20);
         assert_eq!(seats.turns.available_permits(), 16);
+    }
+
+    #[test]
+    fn jobs_that_are_written_down_leave_their_turns_to_others_until_too_many_wait() {
+        let (seats, mut at_the_store) = (Seats::new(8), Vec::new());
+        for round in 0..=AT_THE_STORE {
+            let taken = seats.take(usize::MAX);
+            assert_eq!(taken.len(), 10, "round {round}");
+            at_the_store.extend(taken.into_iter().map(|seat| seat.job));
+        }
+        assert_eq!(seats.take(usize::MAX).len(), 0, "the store takes no more");
+        at_the_store.truncate(37);
+        assert_eq!(seats.take(usize::MAX).len(), 3);
     }
 
     #[tokio::test]
