@@ -2,7 +2,7 @@
 //!
 //! A permit is taken before a job is claimed, so that little is leased that cannot be worked on at once: a few jobs, a
 //! quarter of those that may call, wait for their turn in memory, and not for a commit once it is theirs. While one waits
-//! for its call to be written down, it calls nobody, and another has the turn. What happens between claim and settlement
+//! for its call or its end to be written down, it calls nobody, and another has the turn. What happens between claim and settlement
 //! happens outside any transaction. A provider has its own permits: a sick one delays only itself.
 
 mod attempt;

@@ -84,9 +84,10 @@ struct Room {
     surplus: [usize; 2],
 }
 
-/// Only so many have their turn at once. A quarter more are claimed, so that one is there when another's turn ends.
+/// Only so many have their turn at once. A quarter more are claimed, so that one is there when another's turn ends. Where
+/// there is one turn, none is, for it may take long.
 fn starts(turns: usize) -> usize {
-    turns + turns.div_ceil(4)
+    if turns > 1 { turns + turns.div_ceil(4) } else { turns }
 }
 
 /// For each job that may call, so many wait at most for the store besides, before their call or after it. Where the store

@@ -115,7 +115,7 @@ async fn in_state(bench: &Bench, state: JobState) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn as_many_as_may_are_at_work_and_a_quarter_more_wait_for_their_turn() {
-    for (concurrency, claimed) in [(1, 1), (8, 10)] {
+    for (concurrency, claimed) in [(1, 1), (2, 3), (8, 10)] {
         let bench = Bench::new(Box::new(SqliteBackend::new()));
         for number in 0..30 {
             bench.job(&number.to_string(), okta(&format!("p{number}@x"))).await;
