@@ -1,5 +1,5 @@
-//! What PostgreSQL carries of a queue at best: bare loops, each with a connection of its own, that take as many jobs at once
-//! as a replica has in hand. One writes each job twice and nothing else; the other writes what the service does: each job
+//! What PostgreSQL carries of a queue at best: bare loops, each with a connection of its own, that take 32 jobs at
+//! a time, as many as a replica may make calls at once; a replica has more in hand. One writes each job twice and nothing else; the other writes what the service does: each job
 //! three times, in three commits, with the rows of its record and of the person whom budgets count.
 
 use std::time::Duration;
