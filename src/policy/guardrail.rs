@@ -169,18 +169,35 @@ impl Patterns {
 /// The same for all texts that look the same: the skeleton of UTS 39 section 4. Folded again, because a skeleton has
 /// capitals (`0` becomes `O`) that the names beside it no longer have.
 fn disguise(folded: &str) -> String {
-    if folded.is_ascii() {
-        // An `m` looks like `rn`; none looks like more than two.
-        let mut looks = String::with_capacity(2 * folded.len());
-        looks.extend(folded.bytes().map(|byte| ASCII_LOOKS[usize::from(byte)].as_str()));
-        return fold(&looks);
-    }
-    fold(&skeleton(folded).collect::<String>())
+    disguise_ascii(folded).unwrap_or_else(|| fold(&skeleton(folded).collect::<String>()))
 }
 
-/// What each character of ASCII looks like. None of them joins with its neighbours.
-static ASCII_LOOKS: LazyLock<[String; 128]> =
-    LazyLock::new(|| std::array::from_fn(|code| skeleton(&String::from(code as u8 as char)).collect()));
+/// The same for nearly all names. `None`: for what stands in this one, it takes Unicode's tables.
+fn disguise_ascii(folded: &str) -> Option<String> {
+    let mut looks = Vec::with_capacity(2 * folded.len());
+    for byte in folded.bytes() {
+        let (first, second) = (*ASCII_LOOKS.get(usize::from(byte))?)?;
+        looks.push(first);
+        looks.extend(second);
+    }
+    Some(String::from_utf8(looks).ok()?.trim().to_owned())
+}
+
+/// One character of ASCII, or two.
+type Look = (u8, Option<u8>);
+
+/// What each character of ASCII looks like, folded, where that is ASCII as well: an `m` looks like `rn`. None of them joins
+/// with its neighbours.
+static ASCII_LOOKS: LazyLock<[Option<Look>; 128]> = LazyLock::new(|| {
+    std::array::from_fn(|code| {
+        let looks: String = skeleton(&String::from(code as u8 as char)).collect();
+        match looks.to_ascii_lowercase().as_bytes() {
+            [first] => Some((*first, None)),
+            [first, second] if looks.is_ascii() => Some((*first, Some(*second))),
+            _ => None,
+        }
+    })
+});
 
 #[cfg(test)]
 mod tests {
