@@ -13,8 +13,8 @@ use rusqlite::Connection;
 
 /// From so many pages on the log is moved: 100 MB. A page that was written again and again is moved once, and those of
 /// indexes at random places make up most of it where many jobs wait: at 16 MB, 1.4 times as much is moved as at 40. Each
-/// time, commits wait until the disk has taken what was moved (9 ms in the median at 40 MB, where the sync of a commit
-/// takes 0.3). A process that was killed leaves as much to the next start, which takes a part of a second.
+/// time, commits wait until the disk has taken what was moved (7 to 9 ms in the median at 40 MB, where the sync of a commit
+/// takes 0.3). A process that was killed leaves as much to the next start: 135 MB took 0.15 s.
 const MANY: i64 = 25_000;
 
 /// So few are moved between two commits: 2 MB.
