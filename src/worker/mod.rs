@@ -1,9 +1,9 @@
 //! Takes due jobs and drives each to a recorded result.
 //!
-//! A permit is taken before a job is claimed, so that little is leased that cannot be worked on at once: a few jobs, a
-//! quarter of those that may call, wait for their turn in memory, and not for a commit once it is theirs. While one waits
-//! for its call or its end to be written down, it calls nobody, and another has the turn. What happens between claim and settlement
-//! happens outside any transaction. A provider has its own permits: a sick one delays only itself.
+//! A permit is taken before a job is claimed, so that little is leased that cannot be worked on at once: a few jobs, as
+//! many as are called while a claim takes, wait for their turn in memory, and not for a commit once it is theirs. While one
+//! waits for its call or its end to be written down, it calls nobody, and another has the turn. What happens between claim
+//! and settlement happens outside any transaction. A provider has its own permits: a sick one delays only itself.
 
 mod attempt;
 mod circuit;
@@ -203,7 +203,10 @@ impl Worker {
     async fn start(&self, name: &ProviderName, bay: &Arc<Bay>, mut seats: Vec<Seat>) -> Vec<JoinHandle<()>> {
         let limit = u32::try_from(seats.len()).unwrap_or(u32::MAX);
         let request = ClaimRequest { provider: name.clone(), limit, lease: LEASE };
-        let claims = match self.0.store.claim(request).await {
+        let before = bay.seats.given_up();
+        let claims = self.0.store.claim(request).await;
+        bay.seats.claimed(before);
+        let claims = match claims {
             Ok(claims) => claims,
             Err(error) => {
                 tracing::error!(provider.name = %name, error = %error, "jobs could not be claimed; will try again");

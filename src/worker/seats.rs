@@ -33,6 +33,8 @@ struct Started {
     all: AtomicUsize,
     /// Those of them that wait for the store.
     away: AtomicUsize,
+    /// How often one has given up its turn so far.
+    gone: AtomicUsize,
 }
 
 /// A job's turn to call the provider, or its place among those that wait for theirs.
@@ -60,6 +62,7 @@ impl Turn {
     pub(super) fn lend(&mut self) {
         self.held = None;
         self.started.away.fetch_add(1, Ordering::SeqCst);
+        self.started.gone.fetch_add(1, Ordering::SeqCst);
         self.is_away = true;
     }
 
@@ -74,6 +77,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         self.come_back();
         self.started.all.fetch_sub(1, Ordering::SeqCst);
+        self.started.gone.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -81,13 +85,26 @@ impl Drop for Turn {
 /// shrinks go once they come back, and until then nobody else is let in.
 struct Room {
     turns: usize,
+    /// Turns that were given up while a claim was on its way, of late at most.
+    given_up: usize,
     surplus: [usize; 2],
 }
 
-/// Only so many have their turn at once. A quarter more are claimed, so that one is there when another's turn ends. Where
-/// there is one turn, none is, for it may take long.
-fn starts(turns: usize) -> usize {
-    if turns > 1 { turns + turns.div_ceil(4) } else { turns }
+impl Room {
+    /// Only so many have their turn at once. More are claimed, so that one is there when another's turn ends: as many as
+    /// give up theirs while a claim is on its way. They wait about as long as a claim takes, and so does whoever comes
+    /// later and is more urgent. Where there is one turn, none is claimed ahead, for it may take long.
+    fn starts(&self) -> usize {
+        match self.turns {
+            1 => 1,
+            turns => turns + ahead(turns).max(self.given_up.min(turns)),
+        }
+    }
+}
+
+/// So many are claimed ahead in any case: a quarter.
+fn ahead(turns: usize) -> usize {
+    if turns > 1 { turns.div_ceil(4) } else { 0 }
 }
 
 /// For each job that may call, so many wait at most for the store besides, before their call or after it. Where the store
@@ -96,14 +113,14 @@ const AT_THE_STORE: usize = 3;
 
 /// Turns, and jobs. A store that fails stops the calls.
 fn permits(turns: usize) -> [usize; 2] {
-    [turns, (1 + AT_THE_STORE) * starts(turns)]
+    [turns, (1 + AT_THE_STORE) * (turns + ahead(turns))]
 }
 
 impl Seats {
     pub(super) fn new(concurrency: u32) -> Self {
         let turns = concurrency as usize;
         let [turn, job] = permits(turns).map(|count| Arc::new(Semaphore::new(count)));
-        let room = Mutex::new(Room { turns, surplus: [0; 2] });
+        let room = Mutex::new(Room { turns, given_up: 0, surplus: [0; 2] });
         Self { turns: turn, jobs: job, started: Arc::default(), room, rest_until: AtomicI64::new(0) }
     }
 
@@ -137,12 +154,24 @@ impl Seats {
         let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
         self.shrink(&mut room);
         let (all, away) = (self.busy(), self.started.away.load(Ordering::SeqCst));
-        let free = starts(room.turns).saturating_sub(all.saturating_sub(away));
+        let free = room.starts().saturating_sub(all.saturating_sub(away));
         let seat = || {
             let job = Arc::clone(&self.jobs).try_acquire_owned().ok()?;
             Some(Seat { turn: Turn::new(Arc::clone(&self.turns), Arc::clone(&self.started)), job })
         };
         std::iter::from_fn(seat).take(most.min(free)).collect()
+    }
+
+    /// How often a turn was given up so far.
+    pub(super) fn given_up(&self) -> usize {
+        self.started.gone.load(Ordering::SeqCst)
+    }
+
+    /// A claim has come back. `before`: [`Self::given_up`] when it was sent.
+    pub(super) fn claimed(&self, before: usize) {
+        let meanwhile = self.given_up().wrapping_sub(before);
+        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        room.given_up = meanwhile.max(room.given_up - room.given_up.div_ceil(8));
     }
 
     /// Jobs that may still call.
@@ -208,6 +237,38 @@ mod tests {
         assert_eq!(seats.take(usize::MAX).len(), 0, "the store takes no more");
         at_the_store.truncate(37);
         assert_eq!(seats.take(usize::MAX).len(), 3);
+    }
+
+    /// Takes what it may, while so many that are at work give up their turns.
+    fn claim(seats: &Seats, at_work: &mut Vec<Seat>, give_up: usize) -> usize {
+        let taken = seats.take(usize::MAX);
+        let (before, count) = (seats.given_up(), taken.len());
+        at_work.truncate(at_work.len() - give_up);
+        seats.claimed(before);
+        at_work.extend(taken);
+        count
+    }
+
+    #[test]
+    fn as_many_are_claimed_ahead_as_give_up_their_turns_during_a_claim() {
+        let (seats, mut at_work) = (Seats::new(8), Vec::new());
+        assert_eq!(claim(&seats, &mut at_work, 0), 10);
+        assert_eq!((claim(&seats, &mut at_work, 5), at_work.len()), (0, 5));
+        assert_eq!(claim(&seats, &mut at_work, 0), 8, "five ahead of eight");
+        assert_eq!((claim(&seats, &mut at_work, 12), at_work.len()), (0, 1));
+        assert_eq!((claim(&seats, &mut at_work, 0), at_work.len()), (15, 16), "never more than have turns");
+        for _ in 0..20 {
+            claim(&seats, &mut at_work, 0);
+        }
+        at_work.clear();
+        assert_eq!(claim(&seats, &mut at_work, 0), 10, "a slow provider's wait for their turns, not for a claim");
+    }
+
+    #[test]
+    fn where_there_is_one_turn_none_is_claimed_ahead() {
+        let (seats, mut at_work) = (Seats::new(1), Vec::new());
+        assert_eq!(claim(&seats, &mut at_work, 0), 1);
+        assert_eq!((claim(&seats, &mut at_work, 1), claim(&seats, &mut at_work, 0)), (0, 1));
     }
 
     #[tokio::test]

@@ -98,6 +98,15 @@ struct Now {
     failed: Option<StoreError>,
 }
 
+impl Now {
+    fn check(&self) -> Result<(), StoreError> {
+        match &self.failed {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+}
+
 impl State {
     fn lock(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
@@ -125,13 +134,15 @@ impl Syncs {
         self.state.lock().busy
     }
 
+    /// An error means that no commit may follow.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.state.lock().check()
+    }
+
     /// Waits for the end of the sync that is under way. An error means that no commit may follow.
     pub(super) fn wait(&self) -> Result<(), StoreError> {
         let idle = self.state.ended.wait_while(self.state.lock(), |now| now.busy);
-        match &idle.unwrap_or_else(PoisonError::into_inner).failed {
-            Some(error) => Err(error.clone()),
-            None => Ok(()),
-        }
+        idle.unwrap_or_else(PoisonError::into_inner).check()
     }
 
     /// Syncs a commit and tells everyone. Comes after [`Self::wait`].

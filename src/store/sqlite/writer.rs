@@ -58,7 +58,7 @@ struct Pending<T, F> {
 pub(super) enum When {
     /// After the commit.
     Durable,
-    /// Just before the commit: for what nobody may rely on until a later change is durable, which then this one is too.
+    /// As soon as it is made: for what nobody may rely on until a later change is durable, which then this one is too.
     Applied,
 }
 
@@ -68,6 +68,10 @@ where
     F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send,
 {
     fn apply(&mut self, tx: &mut Tx<'_>) -> bool {
+        if self.when == When::Applied && self.reply.is_none() {
+            // It was told, and undone since.
+            return true;
+        }
         self.result = Some((self.change)(tx));
         matches!(self.result, Some(Ok(_)))
     }
@@ -267,6 +271,7 @@ impl Loop {
         }
         self.chain = before;
         people.go_back(0);
+        self.leases.burn();
         self.transact(changes, inbox, people, Care::Guarding).map(Option::unwrap_or_default)
     }
 
@@ -278,6 +283,8 @@ impl Loop {
         people: &mut People,
         care: Care,
     ) -> Result<Option<Committed>, StoreError> {
+        // Nobody is to be told ahead of what will not be stored.
+        self.syncs.check()?;
         let written_before = self.connection.total_changes();
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let (chain, leases, routes) = (&mut self.chain, &mut self.leases, &mut self.routes);
@@ -295,12 +302,12 @@ impl Loop {
                 }
                 return Ok(None);
             }
+            change.answer_ahead();
             applied += 1;
         }
         // The log must not go on behind something that is not on disk.
         self.syncs.wait()?;
         let wake = tx.finish()?;
-        changes.iter_mut().for_each(|change| change.answer_ahead());
         let (number, wrote) = (self.durable.begin(), self.connection.total_changes() != written_before);
         let committed = self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
         // Workers may look already: nothing that they do comes before this in the log.
@@ -439,6 +446,45 @@ mod tests {
         assert!(second.await.is_ok());
         say.send(Ok(())).expect("heard");
         assert_eq!(writer.run(When::Durable, names("gates")).await.expect("names"), ["first", "second"]);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_may_rely_on_is_told_while_the_commit_before_is_synced() {
+        let (say, log) = disk();
+        let writer = Arc::new(writer(log));
+        let mut first = ask(&writer, gate("first", false));
+        assert!(is_pending(&mut first).await);
+        assert!(writer.run(When::Applied, gate("second", false)).await.is_ok());
+        for _ in 0..2 {
+            say.send(Ok(())).expect("heard");
+        }
+        assert!(first.await.is_ok());
+        assert_eq!(writer.run(When::Durable, names("gates")).await.expect("names"), ["first", "second"]);
+    }
+
+    #[tokio::test]
+    async fn what_was_told_and_then_undone_is_not_made_again_and_its_number_is_nobodys() {
+        let writer = writer(Box::new(|| Ok(())));
+        let attempt = |name: &'static str, latest: u32| {
+            move |tx: &mut Tx<'_>| {
+                gate(name, false)(tx)?;
+                Ok(tx.next_attempt(7, latest))
+            }
+        };
+        let dawdling = writer.run(When::Durable, |_| {
+            std::thread::sleep(Duration::from_millis(200));
+            Ok(())
+        });
+        let (_, told, failed, beside) = tokio::join!(
+            dawdling,
+            writer.run(When::Applied, attempt("told", 0)),
+            writer.run(When::Durable, gate("failed", true)),
+            writer.run(When::Durable, gate("beside", false)),
+        );
+
+        assert!(matches!(told, Ok(1)) && failed.is_err() && beside.is_ok(), "{told:?}");
+        assert_eq!(writer.run(When::Durable, names("gates")).await.expect("names"), ["beside"]);
+        assert_eq!(writer.run(When::Applied, attempt("later", 0)).await.expect("a number"), 2, "given twice");
     }
 
     #[tokio::test]
