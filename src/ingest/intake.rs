@@ -4,156 +4,21 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use jiff::Timestamp;
 use serde_json::Value;
 
 use super::heavy::Heavy;
 use super::limit::{PeerLimit, SourceLimit};
 use super::planning::{Planning, Sources};
 use super::refusal::{Refusal, RefusalView, Refusals};
-use super::settings::{OnUndecodable, SourceSettings};
+use super::source::SourceIntake;
 use super::traced;
 use crate::clock::Clock;
-use crate::decode::{BadElement, DecodeError, Decoded, Decoder, Found};
-use crate::domain::{Alert, AlertId, Budget, Delivery, SourceName, TraceContext};
+use crate::domain::{Budget, Delivery, SourceName};
 use crate::live::Live;
-use crate::policy::{Effort, Plan};
-use crate::settings::Rate;
-use crate::store::{
-    Admission, Admitted, JobStore, PlannedAlert, QuarantinedElement, Receipt, ReceiptStatus, Skipped, StoredDelivery,
-};
+use crate::store::{Admission, Admitted, JobStore, Receipt, ReceiptStatus};
 use crate::telemetry::Metrics;
 use crate::telemetry::trace::{Span, Tracer};
-use crate::tls::{ClientSubject, TlsPeer};
-use crate::verify::{Challenge, Reason, Verified, Verifier, VerifyError, VerifySettings};
-
-/// One source, ready to judge deliveries.
-pub struct SourceIntake {
-    pub(super) name: SourceName,
-    pub(super) verifier: Arc<Verifier>,
-    verify: VerifySettings,
-    decoder: Arc<Decoder>,
-    planning: Arc<Planning>,
-    issuer: String,
-    rate: Option<Rate>,
-    limit: Option<Arc<SourceLimit>>,
-    max_age: Option<std::time::Duration>,
-    dry_run: bool,
-    client_subjects: Option<Vec<ClientSubject>>,
-    /// Bounds the refusals of a queue that are logged; its publishers have no address to bound them by.
-    pub(super) told_refusals: Arc<SourceLimit>,
-    /// The queue that it takes from.
-    pub(super) queue: Option<String>,
-    /// Whether it takes requests. A queue's source does not.
-    pub takes_webhooks: bool,
-    /// The largest body taken, in bytes.
-    pub max_body: usize,
-    /// The answer to what cannot be decoded.
-    pub on_undecodable: OnUndecodable,
-}
-
-impl SourceIntake {
-    /// A source as the config describes it.
-    #[must_use]
-    pub fn new(
-        name: SourceName,
-        settings: &SourceSettings,
-        verifier: Verifier,
-        decoder: Decoder,
-        planning: Arc<Planning>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        let limit = settings.limit.as_ref().and_then(|rate| SourceLimit::new(rate, Arc::clone(&clock)));
-        Self {
-            issuer: settings.issuer.clone().unwrap_or_else(|| name.to_string()),
-            name,
-            verifier: Arc::new(verifier),
-            verify: settings.verify.clone(),
-            decoder: Arc::new(decoder),
-            planning,
-            rate: settings.limit,
-            limit: limit.map(Arc::new),
-            told_refusals: Arc::new(SourceLimit::of_refusals(clock)),
-            max_age: settings.max_age.map(|age| age.0),
-            dry_run: settings.dry_run,
-            client_subjects: settings.client_subjects.clone(),
-            queue: settings.amqp.as_ref().map(|amqp| amqp.queue.clone()),
-            takes_webhooks: settings.takes_webhooks(),
-            max_body: settings.max_body().as_usize(),
-            on_undecodable: settings.on_undecodable(),
-        }
-    }
-
-    /// In the place of the one that was there before. What did not change goes on as it was: what is used up of a limit
-    /// stays used up, and what a verifier has fetched need not be fetched again.
-    fn instead_of(self, before: &Self) -> Self {
-        Self {
-            verifier: if self.verify == before.verify { Arc::clone(&before.verifier) } else { self.verifier },
-            limit: if self.rate == before.rate { before.limit.clone() } else { self.limit },
-            told_refusals: Arc::clone(&before.told_refusals),
-            ..self
-        }
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &SourceName {
-        &self.name
-    }
-
-    /// Whether its scheme takes bodies of this type.
-    #[must_use]
-    pub fn accepts(&self, content_type: Option<&http::HeaderValue>) -> bool {
-        self.verifier.accepts_content_type(content_type)
-    }
-
-    /// Whether whoever is at the other end may deliver here, as far as a certificate says it. No header counts: anybody
-    /// can write one.
-    pub(super) fn admits(&self, peer: Option<&TlsPeer>, now: Timestamp) -> Result<(), Reason> {
-        let Some(subjects) = &self.client_subjects else { return Ok(()) };
-        let shown = peer.and_then(|peer| peer.certificate.as_ref()).ok_or(Reason::ClientCertificateMissing)?;
-        if !shown.is_any(subjects) {
-            return Err(Reason::ClientCertificateMismatch);
-        }
-        if shown.holds_at(now) { Ok(()) } else { Err(Reason::ClientCertificateExpired) }
-    }
-
-    /// The methods that its scheme takes, as `Allow` lists them.
-    #[must_use]
-    pub fn methods(&self) -> &'static str {
-        if self.verifier.accepts_get() { "GET, POST" } else { "POST" }
-    }
-
-    /// Reads the alerts of an authentic delivery.
-    pub(super) fn decode(&self, verified: &Verified) -> Result<Decoded, DecodeError> {
-        self.decoder.decode(verified)
-    }
-
-    /// Guards outlive twice the time in which a repeat could pass. Where neither a time is signed nor the body says how old
-    /// its alerts are, a repeat always passes, and they stay for ever.
-    fn guard_expiry(&self, received_at: Timestamp) -> Option<Timestamp> {
-        let window = self.verifier.window().or(self.max_age.filter(|_| self.decoder.dates_alerts()))?;
-        received_at.checked_add(window * 2).ok()
-    }
-}
-
-/// Elements of one batch whose problem is told; the rest are of the same kind.
-const MOST_ELEMENTS_TOLD: usize = 1000;
-
-/// What a delivery was made into.
-#[derive(Default)]
-pub(super) struct Planned {
-    alerts: Vec<PlannedAlert>,
-    quarantine: Option<String>,
-    elements: Vec<QuarantinedElement>,
-}
-
-impl Planned {
-    /// Kept for a person, and nothing done.
-    pub(super) fn kept(reason: String) -> Self {
-        Self { quarantine: Some(reason), ..Self::default() }
-    }
-}
+use crate::verify::{Challenge, Verified, VerifyError};
 
 /// What became of a delivery.
 #[derive(Debug)]
@@ -407,131 +272,6 @@ impl Intake {
         }
     }
 
-    /// Plans what was decoded. The only refusal is that of alerts older than the source takes.
-    pub(super) fn plan(
-        &self,
-        source: &SourceIntake,
-        verified: &Verified,
-        decoded: Result<Decoded, DecodeError>,
-    ) -> Result<Admission, Refusal> {
-        let decoded = match decoded {
-            Ok(decoded) => Ok(self.without_old(source, decoded)?),
-            Err(error) => Err(error),
-        };
-        Ok(self.admission(source, verified, self.plan_all(source, decoded)))
-    }
-
-    /// What is stored of an authentic delivery.
-    pub(super) fn admission(&self, source: &SourceIntake, verified: &Verified, planned: Planned) -> Admission {
-        let guard = verified.guard();
-        Admission {
-            source: source.name.clone(),
-            issuer: source.issuer.clone(),
-            guard,
-            guard_expires_at: source.guard_expiry(verified.received_at()),
-            delivery_id: verified.signed_id().map_or_else(|| hex::encode(guard), str::to_owned),
-            received_at: verified.received_at(),
-            headers: header_list(verified),
-            body: verified.body().clone(),
-            alerts: planned.alerts,
-            quarantine: planned.quarantine,
-            elements: planned.elements,
-            trace: None,
-        }
-    }
-
-    /// A delivery of old alerts alone is stale. In a batch an old one is kept for a person, as one that is none is, and the
-    /// others act.
-    fn without_old(&self, source: &SourceIntake, mut decoded: Decoded) -> Result<Decoded, Refusal> {
-        let Some(max_age) = source.max_age else { return Ok(decoded) };
-        let now = self.clock.now();
-        let is_old = |found: &Found| now > found.alert.occurred_at.saturating_add(max_age).unwrap_or(Timestamp::MAX);
-        let (old, fresh): (Vec<_>, Vec<_>) = std::mem::take(&mut decoded.alerts).into_iter().partition(is_old);
-        if !old.is_empty() && fresh.is_empty() && decoded.bad.is_empty() {
-            return Err(Refusal::Stale(Reason::TimestampStale));
-        }
-        let kept = |found: Found| {
-            let problem = "occurred_at is longer ago than the source's max_age".to_owned();
-            BadElement { element: found.element.unwrap_or_default(), problem }
-        };
-        decoded.alerts = fresh;
-        decoded.bad.extend(old.into_iter().map(kept));
-        decoded.bad.sort_by_key(|bad| bad.element);
-        Ok(decoded)
-    }
-
-    /// Rules that fail while evaluated put the delivery into quarantine; the other rules act. So do the other elements of a
-    /// batch where some are no alerts.
-    fn plan_all(&self, source: &SourceIntake, decoded: Result<Decoded, DecodeError>) -> Planned {
-        let decoded = match decoded {
-            Ok(decoded) => decoded,
-            Err(error) => return Planned::kept(error.to_string()),
-        };
-        let mut failures = Vec::new();
-        if decoded.is_all_bad() {
-            failures.push("none of its elements is an alert".to_owned());
-        }
-        let mut effort = Effort::default();
-        let plan = |found: &Found| self.plan_one(source, &found.alert, &mut effort, &mut failures);
-        let alerts = decoded.alerts.iter().map(plan).collect();
-        let quarantine = if failures.is_empty() { None } else { Some(failures.join("; ")) };
-        let elements = decoded
-            .bad
-            .into_iter()
-            .take(MOST_ELEMENTS_TOLD)
-            .map(|bad| QuarantinedElement { element: bad.element, problem: bad.problem });
-        Planned { alerts, quarantine, elements: elements.collect() }
-    }
-
-    fn plan_one(
-        &self,
-        source: &SourceIntake,
-        alert: &Alert,
-        effort: &mut Effort,
-        failures: &mut Vec<String>,
-    ) -> PlannedAlert {
-        let planning = &source.planning;
-        let mut plan = planning.policy.plan_within(&source.name, alert, source.dry_run, effort);
-        for job in plan.jobs.iter_mut().filter(|job| planning.dry_providers.contains(&job.provider)) {
-            job.dry_run = true;
-        }
-        failures.extend(plan.errors.iter().map(|error| format!("rule {:?}: {}", error.rule, error.message)));
-        planned_alert(alert, plan)
-    }
-
-    /// Decodes and plans a stored delivery again, under the config of today. Nothing is stored yet.
-    pub fn plan_again(&self, stored: &StoredDelivery) -> Result<Admission, Refusal> {
-        let source = &*self.source(stored.source.as_str()).ok_or(Refusal::UnknownSource)?;
-        let headers = stored.headers.iter().filter_map(|(name, value)| {
-            Some((http::HeaderName::try_from(name).ok()?, http::HeaderValue::try_from(value).ok()?))
-        });
-        let headers = headers.collect();
-        let verified = Verified::restore(source.name.clone(), stored.body.clone(), headers, stored.received_at);
-        // How old its alerts are was judged when it came.
-        let planned = self.plan_all(source, source.decode(&verified));
-        Ok(Admission {
-            source: source.name.clone(),
-            issuer: source.issuer.clone(),
-            guard: verified.guard(),
-            guard_expires_at: None,
-            delivery_id: stored.delivery_id.clone(),
-            received_at: stored.received_at,
-            headers: stored.headers.clone(),
-            body: stored.body.clone(),
-            alerts: planned.alerts,
-            quarantine: planned.quarantine,
-            elements: planned.elements,
-            // Attempts show in the sender's trace; when it came, that was told.
-            trace: TraceContext::from_headers(verified.headers()),
-        })
-    }
-
-    /// The same where it keeps nobody waiting.
-    pub async fn replan(self: &Arc<Self>, stored: &StoredDelivery) -> Result<Admission, Refusal> {
-        let (intake, stored) = (Arc::clone(self), stored.clone());
-        self.heavy.run(stored.body.len(), move || intake.plan_again(&stored)).await?
-    }
-
     /// Counts and remembers a refusal; a flood is counted and not logged.
     pub fn refuse(&self, source: &SourceName, refusal: &Refusal, peer: Option<IpAddr>, size_bytes: u64) {
         self.metrics.delivery(source, refusal.result());
@@ -543,25 +283,6 @@ impl Intake {
         let view = RefusalView { at: self.clock.now(), reason: reason.to_owned(), peer, size_bytes };
         self.refusals.push(source, view);
     }
-}
-
-pub(super) fn planned_alert(alert: &Alert, plan: Plan) -> PlannedAlert {
-    let skipped = plan.skipped.into_iter().map(|skipped| Skipped { rule: skipped.rule, reason: skipped.reason });
-    PlannedAlert {
-        id: AlertId::new(),
-        external_id: alert.id.clone(),
-        kind: alert.kind.clone(),
-        severity: alert.severity,
-        occurred_at: alert.occurred_at,
-        reason: alert.reason.clone(),
-        jobs: plan.jobs,
-        skipped: skipped.collect(),
-    }
-}
-
-fn header_list(verified: &Verified) -> Vec<(String, String)> {
-    let text = |value: &http::HeaderValue| value.to_str().map(str::to_owned).ok();
-    verified.headers().iter().filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect()
 }
 
 /// Says loudly what the quarantine had no room for, whoever brought it.

@@ -6,10 +6,12 @@ mod intake;
 mod limit;
 mod order;
 mod peer;
+mod planned;
 mod planning;
 mod queued;
 mod refusal;
 mod settings;
+mod source;
 mod traced;
 mod unread;
 mod webhook;
@@ -18,11 +20,12 @@ pub use amqp::{
     Address, AmqpSettings, AmqpTls, BrokerUrl, Link, LinkError, QueueConsumer, QueueHealth, QueueParts, Standing,
     Strainer, Strange, dead_letter_queue, look, message_headers,
 };
-pub use intake::{Intake, SourceIntake, Taken};
+pub use intake::{Intake, Taken};
 pub use limit::PeerLimit;
 pub use order::{OPERATOR_SOURCE, Order};
 pub use peer::TrustedProxies;
 pub use planning::Planning;
 pub use refusal::{Problem, Refusal, RefusalView, Refusals};
 pub use settings::{DetailedListen, ListenSettings, OnUndecodable, PublicUrl, SourceSettings, WebhookSettings};
+pub use source::SourceIntake;
 pub use webhook::{WebhookLimits, router};

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::Intake;
-use super::intake::planned_alert;
+use super::planned::planned_alert;
 use crate::domain::{Alert, AlertSubject, NewJob, ProviderName, Severity, SourceName};
 use crate::policy::RevokeSettings;
 use crate::store::Admission;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::intake::SourceIntake;
+use super::source::SourceIntake;
 use crate::domain::{ProviderName, SourceName};
 use crate::policy::Policy;
 

@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
-use super::intake::{Intake, Planned, SourceIntake, result_word, tell_not_kept};
+use super::intake::{Intake, result_word, tell_not_kept};
+use super::planned::Planned;
 use super::refusal::Refusal;
+use super::source::SourceIntake;
 use super::traced;
 use crate::domain::Delivery;
 use crate::store::{Admission, Admitted, StoreError};

@@ -1,8 +1,9 @@
 //! What the trace of a delivery tells. It begins once the delivery has proved to be authentic: what strangers send has no
 //! place in anybody's trace.
 
-use super::intake::{Intake, SourceIntake, Taken, result_word};
+use super::intake::{Intake, Taken, result_word};
 use super::refusal::Refusal;
+use super::source::SourceIntake;
 use super::webhook;
 use crate::domain::TraceContext;
 use crate::store::Receipt;

@@ -15,10 +15,11 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use super::intake::{Intake, SourceIntake, Taken};
+use super::intake::{Intake, Taken};
 use super::peer::TrustedProxies;
 use super::refusal::{Problem, Refusal};
 use super::settings::{OnUndecodable, PublicUrl};
+use super::source::SourceIntake;
 use super::unread::{Room, Unread};
 use crate::clock::Clock;
 use crate::domain::{Delivery, HttpRequest};

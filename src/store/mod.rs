@@ -4,21 +4,24 @@
 //! claim may be answered before, for nothing that matters is done under it until `bind` is on disk.
 
 mod accounts;
+mod admission;
 mod audit;
 mod closures;
 mod counting;
 mod ending;
 mod keys;
+mod listing;
 mod merging;
-mod model;
 mod news;
 mod outbox;
 mod postgres;
 mod reader;
 mod receipts;
 mod replica;
+mod request;
 mod shortcut;
 mod sqlite;
+mod status;
 mod stretches;
 mod told;
 mod turns;
@@ -36,18 +39,19 @@ use crate::clock::Clock;
 use crate::domain::{Account, AlertId, Budget, Claim, HoldReason, JobId, Proof, ProviderName, Settlement, SourceName};
 use crate::telemetry::Metrics;
 
-pub use audit::{AuditFilter, AuditStore, Heads, Removal};
-pub use model::{
-    Admission, Admitted, AlertReceipt, AlertView, AuditView, Backlog, Bound, BudgetView, BulkDone, BulkOrder,
-    CircuitView, ClaimRequest, Consent, Decision, DeliveryStatus, GateView, JobDetail, JobFilter, JobReceipt, JobView,
-    LeftJob, Page, PlannedAlert, QuarantineView, QuarantinedElement, Receipt, ReceiptStatus, ReserveView, ShareView,
-    Skipped, StatusView, StoredDelivery,
+pub use admission::{
+    Admission, Admitted, AlertReceipt, DeliveryStatus, JobReceipt, PlannedAlert, QuarantinedElement, Receipt,
+    ReceiptStatus, Skipped, StoredDelivery,
 };
+pub use audit::{AuditFilter, AuditStore, Heads, Removal};
+pub use listing::{AlertView, AuditView, JobDetail, JobView, Page, QuarantineView};
 pub use outbox::{Message, MessageEnd, Outbox, OutboxView, Routes};
 pub use postgres::{PostgresStore, PostgresUrl};
 pub use reader::{AuditReader, read_audit};
 pub use replica::{Beat, LIVE_FOR, Peer, Pulse, Replica, ReplicaRole, ReplicaView};
+pub use request::{Bound, BulkDone, BulkOrder, ClaimRequest, Consent, Decision, JobFilter, LeftJob};
 pub use sqlite::SqliteStore;
+pub use status::{Backlog, BudgetView, CircuitView, GateView, ReserveView, ShareView, StatusView};
 
 /// The pipeline's core: jobs that survive anything but the disk.
 #[async_trait]

@@ -10,7 +10,8 @@ use super::link::LinkError;
 use super::session::{self, End};
 use super::settings::AmqpSettings;
 use crate::clock::Clock;
-use crate::ingest::intake::{Intake, SourceIntake};
+use crate::ingest::intake::Intake;
+use crate::ingest::source::SourceIntake;
 use crate::lifecycle::Lifecycle;
 use crate::schedule::Schedule;
 

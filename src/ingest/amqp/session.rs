@@ -24,8 +24,8 @@ use super::link::{ANSWER_TIMEOUT, Link, LinkError};
 use super::message::Message;
 use super::settings::BrokerUrl;
 use super::topology;
-use crate::ingest::intake::SourceIntake;
 use crate::ingest::queued::Queued;
+use crate::ingest::source::SourceIntake;
 use crate::schedule::Schedule;
 
 /// A message that could not be stored for so long goes back, for others may be able to. Brokers end a consumer that
