@@ -15,11 +15,14 @@ use crate::alerts::Subject;
 use crate::intake::send;
 use crate::limit::Taken;
 use crate::pg_rows::{Patterns, connect};
-use crate::rows::{Rows, TABLES};
+use crate::rows::{Rows, TABLES, mixed};
 use crate::service::{Service, folder, store_of};
 
 /// Rows in one transaction.
 const PORTION: usize = 5_000;
+
+/// In microseconds.
+const AN_HOUR: i64 = 3_600_000_000;
 
 /// Bytes of a body, as alerts have them.
 const BODY: usize = 1024;
@@ -99,6 +102,26 @@ impl Home {
             Self::Postgres { .. } => fill_schema(&home.url(), jobs).await,
         }
         home
+    }
+
+    /// So many people are counted by three budgets from now on; where they are kept in memory, that is read at a start.
+    pub(crate) fn count_people(&self, people: usize) {
+        let Self::Sqlite(folder) = self else { return };
+        let connection = Connection::open(store_of(folder.path())).expect("a store");
+        connection.execute_batch("BEGIN").expect("begun");
+        let sql = "INSERT INTO budget_people (seq, accounts, names, uses) VALUES (?1, ?2, ?3, ?4)";
+        let mut insert = connection.prepare(sql).expect("a statement");
+        let until = (SystemClock::new().steady().as_microsecond() + AN_HOUR).to_be_bytes();
+        let uses = [1_i64, 2, 3].map(|budget| [budget.to_be_bytes(), until].concat()).concat();
+        for number in ROOM..ROOM + people as i64 {
+            let (name, email) = (mixed(number, 0), mixed(number, 1));
+            let accounts = format!(r#"{{"okta":"00u{number:017}"}}"#);
+            // Three names: the account's id, its login and its address.
+            let names = [&name[..], &email[..16]].concat();
+            insert.execute((number, accounts, names, &uses)).expect("inserted");
+        }
+        drop(insert);
+        connection.execute_batch("COMMIT").expect("committed");
     }
 
     /// Removes it. A file goes by itself.

@@ -34,31 +34,44 @@ fn at(runtime: &Runtime, kind: &Kind, scale: Scale) -> Vec<Line> {
     let home = runtime.block_on(paused(kind, scale.growth));
     let folder = folder();
     let config = write_config_on(folder.path(), &home.url(), NOWHERE, CONCURRENCY);
+    let what = format!("{}, {} jobs queued", kind.name(), scale.growth);
+    let mut lines = starts(&config, &what, scale.rounds);
+    let (process, alerts, _) = started(&config);
+    send_all(alerts, requests((0..ALERTS).map(Subject::numbered)));
+    lines.push(memory(&format!("resident memory, highest under load, {what}"), process.resident("VmHWM")));
+    drop(process);
+    if let Kind::Sqlite = kind {
+        let people = scale.growth / 10;
+        home.count_people(people);
+        lines.extend(starts(&config, &format!("{what}, {people} people in three budgets"), scale.rounds));
+    }
+    runtime.block_on(home.end());
+    lines
+}
+
+/// How long until it is ready, and what it keeps in memory then.
+fn starts(config: &std::path::Path, what: &str, rounds: usize) -> Vec<Line> {
     let mut waits = Vec::new();
-    for _ in 0..scale.rounds {
-        let (process, _, wait) = started(&config);
+    for _ in 0..rounds {
+        let (process, _, wait) = started(config);
         waits.push(wait.as_secs_f64());
         // As after a crash.
         drop(process);
     }
-    let (process, alerts, _) = started(&config);
+    let (process, ..) = started(config);
     std::thread::sleep(Duration::from_secs(1));
     let ready = process.resident("VmRSS");
-    send_all(alerts, requests((0..ALERTS).map(Subject::numbered)));
-    let peak = process.resident("VmHWM");
-    drop(process);
-    runtime.block_on(home.end());
-    let what = |what: &str| format!("{what}, {}, {} jobs queued", kind.name(), scale.growth);
-    let memory =
-        |words: &str, kib: u64| Line::new(&what(words), "-", mebi(kib), "-".to_owned()).within(MOST_MIB, kib / 1024);
     let waits = Rounds::of(waits);
     let (median, most) = (Duration::from_secs_f64(waits.median()), Duration::from_secs_f64(waits.most()));
     let words = format!("{}, at most {}", millis(median), millis(most));
     vec![
-        Line::new(&what("start to ready"), "-", words, "-".to_owned()).below(READY_WITHIN, most),
-        memory("resident memory, ready", ready),
-        memory("resident memory, highest under load", peak),
+        Line::new(&format!("start to ready, {what}"), "-", words, "-".to_owned()).below(READY_WITHIN, most),
+        memory(&format!("resident memory, ready, {what}"), ready),
     ]
+}
+
+fn memory(what: &str, kib: u64) -> Line {
+    Line::new(what, "-", mebi(kib), "-".to_owned()).within(MOST_MIB, kib / 1024)
 }
 
 /// What is paused stays paused over a start.

@@ -43,18 +43,30 @@ pub(super) struct People {
 impl People {
     /// As the file has them.
     pub(super) fn load(db: &Connection) -> Result<Self, StoreError> {
-        let mut people = Self::default();
         let mut statement = db.prepare("SELECT seq, accounts, names, uses FROM budget_people ORDER BY seq")?;
         let read = |row: &Row<'_>| {
             let (names, uses): (Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(3)?);
             Ok((row.get(0)?, Counted { accounts: json(row, 1)?, names: halves(&names), uses: pairs(&uses) }))
         };
-        for person in statement.query_map([], read)? {
-            let (row, person) = person?;
-            people.put(row, Some(person));
+        let counted = statement.query_map([], read)?.collect::<rusqlite::Result<_>>()?;
+        Ok(Self::of(counted))
+    }
+
+    /// These, in the order of their rows. Nobody can be asked for anything before this is done, and there may be very many.
+    fn of(counted: Vec<(i64, Counted)>) -> Self {
+        let ends =
+            counted.iter().flat_map(|(row, person)| person.uses.iter().map(|(budget, until)| (*budget, *until, *row)));
+        let by_end: BTreeSet<(i64, i64, i64)> = ends.collect();
+        let mut totals = HashMap::new();
+        for (budget, ..) in &by_end {
+            *totals.entry(*budget).or_insert(0) += 1;
         }
-        people.settle();
-        Ok(people)
+        let mut by_name = HashMap::with_capacity(counted.iter().map(|(_, person)| person.names.len()).sum());
+        for (row, person) in &counted {
+            by_name.extend(person.names.iter().map(|name| (*name, *row)));
+        }
+        let newest = counted.last().map_or(0, |(row, _)| *row);
+        Self { counted: counted.into_iter().collect(), by_name, by_end, totals, newest, undo: Vec::new() }
     }
 
     pub(super) fn named(&self, name: &Mark) -> Option<i64> {
@@ -205,6 +217,18 @@ mod tests {
         let after = format!("{:?}", (people.get(1), &people.by_name, &people.by_end, people.used(7), people.used(8)));
         assert_eq!(after, before);
         assert_eq!(next_row(&people), 4, "a number is given once");
+    }
+
+    #[test]
+    fn all_at_once_are_the_same_as_one_by_one() {
+        let all = vec![(2, person(2, &[(7, 150), (8, 90)])), (3, person(3, &[(8, 90)])), (9, person(9, &[(7, 100)]))];
+        let (mut one_by_one, at_once) = (People::default(), People::of(all.clone()));
+        for (row, person) in all {
+            one_by_one.put(row, Some(person));
+        }
+        assert_eq!((&at_once.counted, &at_once.by_name), (&one_by_one.counted, &one_by_one.by_name));
+        assert_eq!((&at_once.by_end, &at_once.totals), (&one_by_one.by_end, &one_by_one.totals));
+        assert_eq!((next_row(&at_once), at_once.progress()), (10, 0));
     }
 
     #[test]

@@ -39,8 +39,8 @@ pub(super) trait Change: Send {
     /// Makes the change; `false` undoes it. May be called again where everything before was undone.
     fn apply(&mut self, tx: &mut Tx<'_>) -> bool;
 
-    /// Tells whoever does not wait for the commit.
-    fn answer_ahead(&mut self);
+    /// Tells whoever does not wait for the commit, if it is somebody.
+    fn answer_ahead(&mut self) -> bool;
 
     /// Tells whoever asked. `failed`: the commit did not happen.
     fn answer(self: Box<Self>, failed: Option<&StoreError>);
@@ -76,12 +76,13 @@ where
         matches!(self.result, Some(Ok(_)))
     }
 
-    fn answer_ahead(&mut self) {
+    fn answer_ahead(&mut self) -> bool {
         if self.when == When::Applied
             && let (Some(reply), Some(result)) = (self.reply.take(), self.result.take())
         {
-            let _ = reply.send(result);
+            return reply.send(result).is_ok();
         }
+        false
     }
 
     fn answer(self: Box<Self>, failed: Option<&StoreError>) {
@@ -289,8 +290,12 @@ impl Loop {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let (chain, leases, routes) = (&mut self.chain, &mut self.leases, &mut self.routes);
         let mut tx = Tx::new(&self.connection, self.clock.as_ref(), chain, leases, routes, people);
-        let mut applied = 0;
-        while applied < changes.len() || gather(changes, inbox, &self.syncs, &mut tx, self.clock.as_ref()) {
+        // What follows an answer may have been asked because of it.
+        let (mut applied, mut is_later) = (0, false);
+        while applied < changes.len() || gather(changes, inbox, &self.syncs, &mut is_later) {
+            if std::mem::take(&mut is_later) {
+                tx.look_at(self.clock.as_ref());
+            }
             let change = &mut changes[applied];
             let fine = match care {
                 Care::Trusting => tx.trusting(|tx| change.apply(tx)),
@@ -302,7 +307,7 @@ impl Loop {
                 }
                 return Ok(None);
             }
-            change.answer_ahead();
+            is_later = change.answer_ahead();
             applied += 1;
         }
         // The log must not go on behind something that is not on disk.
@@ -321,14 +326,13 @@ impl Loop {
 }
 
 /// Takes one more change into an open transaction: one that is there, or comes while the commit before is synced.
-fn gather(changes: &mut Vec<Queued>, inbox: &mut Inbox, syncs: &Syncs, tx: &mut Tx<'_>, clock: &dyn Clock) -> bool {
+/// `is_later`: whether it came later than what the transaction takes for the present.
+fn gather(changes: &mut Vec<Queued>, inbox: &mut Inbox, syncs: &Syncs, is_later: &mut bool) -> bool {
     if changes.len() >= LARGEST_BATCH {
         return false;
     }
     let Some((change, waited)) = inbox.next(|| syncs.is_busy()) else { return false };
-    if waited {
-        tx.look_at(clock);
-    }
+    *is_later |= waited;
     changes.push(change);
     true
 }
@@ -358,15 +362,18 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::clock::SystemClock;
+    use crate::clock::{ManualClock, SystemClock};
     use crate::domain::JobState;
 
     fn writer(sync: SyncLog) -> Writer {
+        writer_by(Arc::new(SystemClock::new()), sync)
+    }
+
+    fn writer_by(clock: Arc<dyn Clock>, sync: SyncLog) -> Writer {
         let mut connection = Connection::open_in_memory().expect("a database");
         super::super::schema::migrate(&mut connection).expect("a schema");
-        let (clock, metrics) = (Arc::new(SystemClock::new()), Arc::new(Metrics::new()));
-        Writer::start(connection, Arc::default(), None, sync, clock, metrics, Arc::new(Notify::new()))
-            .expect("a writer")
+        let (metrics, due) = (Arc::new(Metrics::new()), Arc::new(Notify::new()));
+        Writer::start(connection, Arc::default(), None, sync, clock, metrics, due).expect("a writer")
     }
 
     /// A disk that takes as long as it is held up; what it says then is given with each permission to go on.
@@ -460,6 +467,24 @@ mod tests {
         }
         assert!(first.await.is_ok());
         assert_eq!(writer.run(When::Durable, names("gates")).await.expect("names"), ["first", "second"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_after_an_answer_is_not_given_an_earlier_time() {
+        let clock = Arc::new(ManualClock::new(jiff::Timestamp::UNIX_EPOCH));
+        let writer = writer_by(Arc::<ManualClock>::clone(&clock), Box::new(|| Ok(())));
+        // Both are there before the first is answered, and time goes on in between.
+        let dawdling = writer.run(When::Durable, |_| {
+            std::thread::sleep(Duration::from_millis(100));
+            Ok(())
+        });
+        let first = writer.run(When::Applied, move |tx| {
+            clock.advance(Duration::from_secs(60));
+            Ok(tx.steady)
+        });
+        let second = writer.run(When::Durable, |tx| Ok(tx.steady));
+        let (_, first, second) = tokio::join!(dawdling, first, second);
+        assert_eq!(second.expect("a time") - first.expect("a time"), 60_000_000);
     }
 
     #[tokio::test]
