@@ -40,7 +40,7 @@ pub(crate) fn measure(runtime: &Runtime, okta: &OktaSandbox, scale: Scale) -> Ve
 
 fn at_once(runtime: &Runtime, okta: &OktaSandbox, scale: Scale, concurrency: usize) -> Line {
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
-    for _ in 0..scale.rounds {
+    for _ in 0..scale.drain_rounds {
         let (cost, called) = timed(runtime, okta, scale.jobs, service(okta, scale.jobs, concurrency));
         ours.push(cost);
         if scale.alone {

@@ -2,8 +2,9 @@
 //!
 //! `cargo bench --bench limits` prints the table. Arguments after `--`: names of lines (`intake`, `forged`, `amqp`, `drain`,
 //! `postgres`, `growth`, `idle`, `memory`, `start`, `size`; default: all; `amqp` where SEVER_TEST_AMQP_URL names a broker, and
-//! what is about PostgreSQL where SEVER_TEST_POSTGRES_URL names a server), `--quick` for fewer and shorter rounds, `--alone` for the service without the sides that it
-//! is compared with, for a profiler, `--write` to put the table into `docs/performance.md`.
+//! what is about PostgreSQL where SEVER_TEST_POSTGRES_URL names a server), `--quick` for fewer and shorter rounds, `--alone`
+//! for the service without the sides that it is compared with, for a profiler, `--write` to put the table into
+//! `docs/performance.md`.
 
 mod alerts;
 mod amqp;
@@ -57,6 +58,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scale {
     rounds: usize,
+    /// Of the drain, whose rounds differ the most.
+    drain_rounds: usize,
     alerts: usize,
     jobs: usize,
     idle: usize,
@@ -74,6 +77,7 @@ pub(crate) struct Scale {
 
 const FULL: Scale = Scale {
     rounds: 7,
+    drain_rounds: 15,
     alerts: 20_000,
     jobs: 20_000,
     idle: 200,
@@ -87,6 +91,7 @@ const FULL: Scale = Scale {
 };
 const QUICK: Scale = Scale {
     rounds: 3,
+    drain_rounds: 3,
     alerts: 8_000,
     jobs: 1_500,
     idle: 50,
