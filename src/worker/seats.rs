@@ -75,9 +75,11 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        if !self.is_away {
+            self.started.gone.fetch_add(1, Ordering::SeqCst);
+        }
         self.come_back();
         self.started.all.fetch_sub(1, Ordering::SeqCst);
-        self.started.gone.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -92,8 +94,9 @@ struct Room {
 
 impl Room {
     /// Only so many have their turn at once. More are claimed, so that one is there when another's turn ends: as many as
-    /// give up theirs while a claim is on its way. They wait about as long as a claim takes, and so does whoever comes
-    /// later and is more urgent. Where there is one turn, none is claimed ahead, for it may take long.
+    /// give up theirs while a claim is on its way. Half of those go to jobs that come back from the store, so they wait
+    /// about as long as two claims take, and so does whoever comes later and is more urgent. Where there is one turn, none
+    /// is claimed ahead, for it may take long.
     fn starts(&self) -> usize {
         match self.turns {
             1 => 1,
@@ -269,6 +272,21 @@ mod tests {
         let (seats, mut at_work) = (Seats::new(1), Vec::new());
         assert_eq!(claim(&seats, &mut at_work, 0), 1);
         assert_eq!((claim(&seats, &mut at_work, 1), claim(&seats, &mut at_work, 0)), (0, 1));
+    }
+
+    #[tokio::test]
+    async fn a_turn_is_given_up_once() {
+        let seats = Seats::new(8);
+        let mut taken = seats.take(usize::MAX);
+        for _ in 0..2 {
+            taken[0].turn.take().await;
+            taken[0].turn.lend();
+        }
+        assert_eq!(seats.given_up(), 2);
+        drop(taken.remove(0));
+        assert_eq!(seats.given_up(), 2, "it had none when it ended");
+        drop(taken.remove(0));
+        assert_eq!(seats.given_up(), 3);
     }
 
     #[tokio::test]

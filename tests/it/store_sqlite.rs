@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use jiff::Timestamp;
 use rusqlite::Connection;
 use sever::clock::{Clock, ManualClock};
-use sever::domain::{JobState, Next, Outcome};
+use sever::domain::{Account, Budget, Claim, JobState, Next, Outcome};
 use sever::store::{Bound, JobStore, QuarantineCap, SqliteStore, StoreError};
 use sever::telemetry::Metrics;
 
@@ -58,6 +58,41 @@ fn a_file_of_a_later_version_is_refused_and_left_alone() {
     other.pragma_update(None, "user_version", 99).expect("a later version");
     let told = refusal(&backend.path());
     assert!(told.contains("schema 99") && told.contains("use a newer sever"), "{told}");
+}
+
+/// A change that fails after it wrote something undoes its whole batch, and with it claims that workers know of already.
+#[tokio::test]
+async fn a_call_under_a_lease_that_is_over_undoes_nobody_elses_claim() {
+    let backend = SqliteBackend::new();
+    let bench = bench_at(&backend.path());
+    let budgets = [Budget { users: 5, per: LEASE, source: None, provider: None, rule: None, reserve: None }];
+    // Two accounts of one person have an address in common.
+    let bind = async |claim: &Claim, id: &str, name: &str| {
+        let account = Account::new(id, vec![id.to_owned(), name.to_owned()]);
+        bench.jobs().bind(claim, &account, None, &budgets).await
+    };
+    bench.job("a", okta("ana@example.com")).await;
+    let first = bench.claim_one("okta").await;
+    assert!(matches!(bind(&first, "00u1", "ana@example.com").await, Ok(Bound::Proceed)));
+    bench.settle(&first, Next::Done(Outcome::Confirmed)).await;
+    bench.job("b", okta("ana.two@example.com")).await;
+    let over = bench.claim_one("okta").await;
+    // Its lease ends, and so does the time for which the person was counted.
+    bench.advance(LEASE * 2);
+    bench.claim_one("okta").await;
+    bench.job("c", okta("bo@example.com")).await;
+
+    // Whatever is asked while nobody can write comes into one transaction.
+    let lock = Connection::open(backend.path()).expect("a connection");
+    lock.execute_batch("BEGIN IMMEDIATE").expect("a lock");
+    let unlock = async {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        lock.execute_batch("ROLLBACK").expect("unlocked");
+    };
+    let (claimed, refused, ()) =
+        tokio::join!(bench.claim_unsettled("okta", 1), bind(&over, "00u2", "ana@example.com"), unlock);
+    assert!(matches!(refused, Err(StoreError::LeaseLost)), "{refused:?}");
+    assert!(matches!(bind(&claimed[0], "00u3", "bo@example.com").await, Ok(Bound::Proceed)), "the claim was undone");
 }
 
 #[tokio::test]

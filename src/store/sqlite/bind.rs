@@ -64,7 +64,8 @@ impl Intent {
 
 /// Records the account just before the call, unless another job does the same for it.
 pub(super) fn bind(tx: &mut Tx<'_>, intent: &Intent) -> Result<Bound, StoreError> {
-    if is_shared(tx, intent)? {
+    // Before anything is written: a change that fails late undoes what others have been told.
+    if !alone(tx, intent)? {
         return bind_beside_others(tx, intent);
     }
     // Mostly this is all there is to it: nobody else acts on the account, and the job has meant no other before.
@@ -109,9 +110,12 @@ fn hold(tx: &mut Tx<'_>, intent: &Intent, words: &str) -> Result<Bound, StoreErr
     Ok(Bound::Held(words.to_owned()))
 }
 
-fn is_shared(tx: &Tx<'_>, intent: &Intent) -> Result<bool, StoreError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM jobs WHERE account_id = ?1 AND seq <> ?2)";
-    Ok(tx.sql(sql)?.query_row(params![intent.account, intent.row], |row| row.get(0))?)
+/// Whether the lease is ours and no other job means the account.
+fn alone(tx: &Tx<'_>, intent: &Intent) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM jobs WHERE seq = ?2 AND attempts = ?3 AND state = 1 AND wake_at > ?4)
+               AND NOT EXISTS (SELECT 1 FROM jobs WHERE account_id = ?1 AND seq <> ?2)";
+    let of = params![intent.account, intent.row, intent.fence, tx.steady];
+    Ok(tx.sql(sql)?.query_row(of, |row| row.get(0))?)
 }
 
 /// `false`: the lease is over, or the job was bound to another account.

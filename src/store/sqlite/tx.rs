@@ -54,6 +54,11 @@ impl Leases {
     pub(super) fn burn(&mut self) {
         self.burnt.extend(self.given.drain(..));
     }
+
+    /// The commit happened.
+    pub(super) fn stand(&mut self) {
+        self.given.clear();
+    }
 }
 
 /// A transaction in progress.
@@ -63,7 +68,7 @@ pub(super) struct Tx<'a> {
     chain: &'a mut Chain,
     leases: &'a mut Leases,
     routes: &'a mut Routes,
-    /// The wall clock when its changes last had to be waited for.
+    /// The wall clock when its latest change was taken up.
     pub(super) now: Timestamp,
     /// The steady clock then, in microseconds.
     pub(super) steady: i64,
@@ -93,7 +98,6 @@ impl<'a> Tx<'a> {
         people: &'a mut People,
     ) -> Self {
         let steady = clock.steady().as_microsecond();
-        leases.given.clear();
         let (counts, news) = (Vec::new(), Vec::new());
         Self {
             db,
