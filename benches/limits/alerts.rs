@@ -1,5 +1,7 @@
 //! Alerts of 1 KiB, each for another person, signed before anything is timed.
 
+use std::ops::Range;
+
 use jiff::Timestamp;
 use serde_json::json;
 use sever::clock::{Clock, SystemClock};
@@ -31,10 +33,38 @@ pub(crate) fn crowds(people: impl Iterator<Item = Subject>, size: usize) -> Vec<
     people.chunks(size).map(|crowd| wrap(&signer, PATH, &alert(crowd, now, ""), now)).collect()
 }
 
-/// The same, signed by somebody who has another secret.
-pub(crate) fn forged(path: &str, people: impl Iterator<Item = Subject>) -> Vec<Vec<u8>> {
+/// The same, signed by somebody who has another secret, and sent on by a proxy.
+pub(crate) fn forged(path: &str, people: impl Iterator<Item = Subject>) -> Vec<Forged> {
     let (signer, now) = (signer(WRONG_SECRET), SystemClock::new().now());
-    people.map(|person| request(&signer, path, &person, now)).collect()
+    people.map(|person| Forged::of(request(&signer, path, &person, now))).collect()
+}
+
+/// A forged request, as bytes on the wire.
+pub(crate) struct Forged {
+    bytes: Vec<u8>,
+    sender: Range<usize>,
+}
+
+impl Forged {
+    fn of(mut bytes: Vec<u8>) -> Self {
+        let line_end = bytes.iter().position(|byte| *byte == b'\n').expect("a request line") + 1;
+        let header = format!("x-forwarded-for: {}\r\n", sender(0));
+        let from = line_end + header.len() - 2 - sender(0).len();
+        bytes.splice(line_end..line_end, header.into_bytes());
+        Self { bytes, sender: from..from + sender(0).len() }
+    }
+
+    /// As the number-th sender sends it.
+    pub(crate) fn write(&self, number: usize, into: &mut Vec<u8>) {
+        into.clear();
+        into.extend_from_slice(&self.bytes);
+        into[self.sender.clone()].copy_from_slice(sender(number).as_bytes());
+    }
+}
+
+/// An address of a network of its own, always as long (RFC 4193).
+fn sender(number: usize) -> String {
+    format!("fd00:0000:{:04x}:{:04x}::1", number >> 16, number & 0xffff)
 }
 
 /// A signed message of a queue.

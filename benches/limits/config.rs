@@ -1,12 +1,16 @@
 //! The config of every measurement.
 
 use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use crate::person::SECRET;
 
 /// Of a source from which nothing authentic comes.
 const OTHER_SECRET: &str = "whsec_b3RoZXIgc291cmNlLCBvdGhlciBzZWNyZXQsIDMyYnk=";
+
+/// A proxy, which tells whom it speaks for.
+pub(crate) const PROXY: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
 
 /// What the sandbox takes.
 pub(crate) const TOKEN: &str = "00testTokenThatTheSandboxTakes0123456789";
@@ -27,7 +31,7 @@ pub(crate) fn write_config(folder: &Path, okta: &str, concurrency: usize) -> Pat
 pub(crate) fn write_config_on(folder: &Path, store: &str, okta: &str, concurrency: usize) -> PathBuf {
     let mut text = format!(
         r#"
-listen: 127.0.0.1:0
+listen: {{address: 127.0.0.1:0, trusted_proxies: [{PROXY}/32]}}
 store: "{store}"
 sources:
   edr:

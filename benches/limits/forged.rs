@@ -1,7 +1,8 @@
 //! A flood of forged deliveries: how fast each is refused, and what honest senders notice of it.
 //!
-//! The flood comes from 127.0.0.2, honest alerts from 127.0.0.1: a peer that forges is told to wait, and nobody else. The case
-//! that both have one address is measured as well.
+//! The flood comes from 127.0.0.2, honest alerts from 127.0.0.1: a peer that forges too much is told to wait, and nobody else. The
+//! case that both have one address is measured as well, and the one that each forged delivery comes from another address, by a
+//! proxy: then nobody is told to wait.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::Scale;
 use crate::alerts::{OTHER_PATH, PATH, Subject, forged, requests};
+use crate::config::PROXY;
 use crate::limit::Limit;
 use crate::load::{CONNECTIONS, Connection, on_this_thread, send_over};
 use crate::report::{Line, Rounds, millis};
@@ -42,6 +44,7 @@ struct Waits {
     same: Vec<f64>,
     other: Vec<f64>,
     near: Vec<f64>,
+    many: Vec<f64>,
 }
 
 /// Measures and compares.
@@ -52,9 +55,9 @@ pub(crate) fn measure(runtime: &tokio::runtime::Runtime, scale: Scale) -> Vec<Li
         // Whoever comes first in a round may find the machine in another mood.
         for turn in 0..if scale.alone { 1 } else { 2 } {
             if scale.alone || (round + turn) % 2 == 0 {
-                ours.push(runtime.block_on(service(scale, &mut waits)));
+                ours.push(runtime.block_on(service(scale, round, &mut waits)));
             } else {
-                theirs.push(runtime.block_on(limit(scale, &mut bare)));
+                theirs.push(runtime.block_on(limit(scale, round, &mut bare)));
             }
         }
     }
@@ -63,7 +66,7 @@ pub(crate) fn measure(runtime: &tokio::runtime::Runtime, scale: Scale) -> Vec<Li
 
 fn lines(ours: &[f64], theirs: &[f64], waits: &Waits, bare: &Waits) -> Vec<Line> {
     let rate = |rates: &[f64]| format!("{:.0}/s", Rounds::of(rates.to_vec()).median());
-    let what = format!("refusing forged deliveries, {CONNECTIONS} connections");
+    let what = format!("refusing forged deliveries, {CONNECTIONS} connections, each from another address");
     let refusing = Line::new(&what, "bare handler with HMAC, 401", rate(ours), rate(theirs));
     let wait = |waits: &[f64]| format!("p99 {}", millis(Duration::from_secs_f64(Rounds::of(waits.to_vec()).median())));
     let honest = |what: &str, during: &[f64], quiet: &[f64]| {
@@ -76,48 +79,61 @@ fn lines(ours: &[f64], theirs: &[f64], waits: &Waits, bare: &Waits) -> Vec<Line>
         refusing.at_least(0.7, 0.7, Rounds::ratios(ours, theirs)),
         judged("at the same source", &waits.same),
         judged("at another source", &waits.other),
-        honest("from the same address", &waits.near, &waits.quiet).told(Rounds::ratios(&waits.near, &waits.quiet)),
-        honest("at a bare handler", &bare.same, &bare.quiet).told(Rounds::ratios(&bare.same, &bare.quiet)),
+        judged("from the same address", &waits.near),
+        judged("each from another address", &waits.many),
+        honest("at a bare handler", &bare.many, &bare.quiet).told(Rounds::ratios(&bare.many, &bare.quiet)),
     ]
 }
 
-/// Refusals in a second.
-async fn service(scale: Scale, waits: &mut Waits) -> f64 {
+/// Refusals in a second. What honest senders wait is measured in another order each time: the log of the store grows
+/// meanwhile, and at some time it is moved.
+async fn service(scale: Scale, round: usize, waits: &mut Waits) -> f64 {
     let service = Service::start(NOWHERE, CONCURRENCY).await;
     service.pause().await;
     let to = service.addresses.alerts;
     let rate = refuse(to, scale.alerts * REFUSALS_PER_ALERT).await;
-    let mut people = (0..).map(Subject::numbered);
-    waits.quiet.push(honest(to, scale, &mut people, None).await);
-    waits.same.push(honest(to, scale, &mut people, Some((STRANGER, PATH))).await);
-    waits.other.push(honest(to, scale, &mut people, Some((STRANGER, OTHER_PATH))).await);
-    waits.near.push(honest(to, scale, &mut people, Some((HONEST, PATH))).await);
+    let mut cases = [
+        (None, &mut waits.quiet),
+        (Some((STRANGER, PATH)), &mut waits.same),
+        (Some((STRANGER, OTHER_PATH)), &mut waits.other),
+        (Some((HONEST, PATH)), &mut waits.near),
+        (Some((PROXY, PATH)), &mut waits.many),
+    ];
+    cases.rotate_left(round % 5);
+    measure_each(to, scale, cases).await;
     drop(service.stop().await);
     rate
 }
 
-async fn limit(scale: Scale, waits: &mut Waits) -> f64 {
+async fn limit(scale: Scale, round: usize, waits: &mut Waits) -> f64 {
     let limit = Limit::start(Rows::One).await;
     let rate = refuse(limit.address, scale.alerts * REFUSALS_PER_ALERT).await;
-    let mut people = (0..).map(Subject::numbered);
-    waits.quiet.push(honest(limit.address, scale, &mut people, None).await);
-    waits.same.push(honest(limit.address, scale, &mut people, Some((STRANGER, PATH))).await);
+    let mut cases = [(None, &mut waits.quiet), (Some((PROXY, PATH)), &mut waits.many)];
+    cases.rotate_left(round % 2);
+    measure_each(limit.address, scale, cases).await;
     drop(limit.stop().await);
     rate
 }
 
+/// Where a flood comes from, if there is one, and which way it takes.
+type Origin = Option<(IpAddr, &'static str)>;
+
+/// What honest senders wait in each of these floods.
+async fn measure_each<const CASES: usize>(to: SocketAddr, scale: Scale, cases: [(Origin, &mut Vec<f64>); CASES]) {
+    let mut people = (0..).map(Subject::numbered);
+    honest(to, scale, &mut people, None).await;
+    for (flood, waits) in cases {
+        waits.push(honest(to, scale, &mut people, flood).await);
+    }
+}
+
 async fn refuse(to: SocketAddr, count: usize) -> f64 {
-    let flood = Flood::start(to, STRANGER, PATH, count);
+    let flood = Flood::start(to, PROXY, PATH, count);
     tokio::task::spawn_blocking(move || flood.ended()).await.expect("sent")
 }
 
 /// Below which wait 99 of 100 honest requests stayed, in seconds, with a flood meanwhile or without one.
-async fn honest(
-    to: SocketAddr,
-    scale: Scale,
-    people: &mut impl Iterator<Item = Subject>,
-    flood: Option<(IpAddr, &'static str)>,
-) -> f64 {
+async fn honest(to: SocketAddr, scale: Scale, people: &mut impl Iterator<Item = Subject>, flood: Origin) -> f64 {
     let requests = requests(people.take(scale.alerts / 4));
     let sending = move || {
         let flood = flood.map(|(from, path)| Flood::start(to, from, path, usize::MAX));
@@ -181,6 +197,7 @@ async fn pour(
     for mut connection in connections {
         let (requests, over, sent) = (Arc::clone(&requests), Arc::clone(&over), Arc::clone(&sent));
         senders.spawn(async move {
+            let mut request = Vec::new();
             while !over.load(Ordering::Relaxed) {
                 let number = sent.fetch_add(1, Ordering::Relaxed);
                 if number >= most {
@@ -188,7 +205,8 @@ async fn pour(
                     sent.fetch_sub(1, Ordering::Relaxed);
                     return;
                 }
-                let status = connection.ask(&requests[number % DISTINCT]).await.expect("an answer");
+                requests[number % DISTINCT].write(number, &mut request);
+                let status = connection.ask(&request).await.expect("an answer");
                 assert!(matches!(status, 401 | 429), "a forged delivery is refused, and not answered {status}");
             }
         });

@@ -19,6 +19,11 @@ use crate::settings::Rate;
 /// Forged deliveries that one peer may send at once before it is told to wait; one more is allowed each second.
 const FORGED_BURST: NonZeroU32 = NonZeroU32::new(20).expect("not zero");
 
+/// Refusals of one source that are told at once, and how many more each second, whoever causes them: more than one peer alone
+/// can cause, so that it leaves the others some.
+const TOLD_BURST: NonZeroU32 = NonZeroU32::new(50).expect("not zero");
+const TOLD_EACH_SECOND: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
+
 /// Peers remembered. Beyond it, those that have been quiet are forgotten.
 const PEERS: usize = 10_000;
 
@@ -81,9 +86,9 @@ impl SourceLimit {
         Some(Self { limiter: RateLimiter::direct_with_clock(quota, clock.clone()), clock })
     }
 
-    /// How many refusals of a queue are told: as many as forged requests of one peer.
+    /// How many refusals are told.
     pub(super) fn of_refusals(clock: Arc<dyn Clock>) -> Self {
-        let quota = Quota::per_second(NonZeroU32::MIN).allow_burst(FORGED_BURST);
+        let quota = Quota::per_second(TOLD_EACH_SECOND).allow_burst(TOLD_BURST);
         let clock = SteadyClock::new(clock);
         Self { limiter: RateLimiter::direct_with_clock(quota, clock.clone()), clock }
     }

@@ -3,6 +3,7 @@
 mod amqp;
 mod heavy;
 mod intake;
+mod late;
 mod limit;
 mod order;
 mod peer;

@@ -39,7 +39,7 @@ impl Intake {
         let (admission, span) = match self.judge_queued(source, delivery, message_id).await {
             Ok(judged) => judged,
             Err(Refusal::Forged(reason)) => {
-                self.refuse_queued(source, &Refusal::Forged(reason), size_bytes);
+                self.refuse(source, &Refusal::Forged(reason), None, size_bytes);
                 return Queued::Refused;
             }
             Err(refusal) => return Queued::Unstored(refusal.reason().to_owned()),
@@ -97,15 +97,6 @@ impl Intake {
             // Only the age of its alerts can speak against it now.
             Err(Refusal::Stale(late)) => kept(format!("late: {late}")),
             planned => planned,
-        }
-    }
-
-    /// Counts and remembers a refusal. Whoever may publish can cause any number, so only some are told.
-    pub(super) fn refuse_queued(&self, source: &SourceIntake, refusal: &Refusal, size_bytes: u64) {
-        if source.told_refusals.take().is_ok() {
-            self.refuse(&source.name, refusal, None, size_bytes);
-        } else {
-            self.metrics.delivery(&source.name, refusal.result());
         }
     }
 

@@ -27,7 +27,7 @@ pub struct SourceIntake {
     pub(super) max_age: Option<std::time::Duration>,
     pub(super) dry_run: bool,
     client_subjects: Option<Vec<ClientSubject>>,
-    /// Bounds the refusals of a queue that are logged; its publishers have no address to bound them by.
+    /// Bounds the refusals that are told.
     pub(super) told_refusals: Arc<SourceLimit>,
     /// The queue that it takes from.
     pub(super) queue: Option<String>,

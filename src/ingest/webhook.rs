@@ -16,6 +16,7 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::intake::{Intake, Taken};
+use super::late::Late;
 use super::peer::TrustedProxies;
 use super::refusal::{Problem, Refusal};
 use super::settings::{OnUndecodable, PublicUrl};
@@ -37,6 +38,8 @@ pub struct WebhookLimits {
     pub trusted_proxies: TrustedProxies,
     /// Where senders reach us, if not where they say.
     pub public_url: Option<PublicUrl>,
+    /// How many answers to those who are told to wait may be late at once. Each keeps its connection meanwhile.
+    pub late_answers: usize,
 }
 
 #[derive(Clone)]
@@ -46,6 +49,7 @@ struct Webhook {
     clock: Arc<dyn Clock>,
     lifecycle: Lifecycle,
     unread: Arc<Unread>,
+    late: Arc<Late>,
 }
 
 /// Bytes of bodies in memory that came in pieces, of all senders together; nobody knows yet who they are.
@@ -62,7 +66,8 @@ pub fn router(
     lifecycle: Lifecycle,
     ready: MethodRouter,
 ) -> Router {
-    let webhook = Webhook { intake, limits, clock, lifecycle, unread: Unread::new(UNREAD_BODIES) };
+    let late = Arc::new(Late::new(limits.late_answers));
+    let webhook = Webhook { intake, limits, clock, lifecycle, unread: Unread::new(UNREAD_BODIES), late };
     Router::new()
         .route("/v1/alerts/{source}", any(receive))
         .with_state(webhook)
@@ -77,33 +82,14 @@ async fn receive(
     ConnectInfo(connected): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    let Some(source) = webhook.intake.source(&name).filter(|source| source.takes_webhooks) else {
-        return Refusal::UnknownSource.into_response();
+    let refusal = match webhook.take(&name, connected.ip(), request).await {
+        Ok(answer) => return answer,
+        Err(refusal) => refusal,
     };
-    let source = &source;
-    let (parts, body) = request.into_parts();
-    let peer = webhook.limits.trusted_proxies.peer(connected.ip(), &parts.headers);
-    // Before anything of the request is looked at, so that strangers learn nothing of what is taken here.
-    if let Err(reason) = source.admits(parts.extensions.get(), webhook.clock.now()) {
-        return webhook.stranger(source, reason, parts.extensions.get(), peer);
+    if matches!(refusal, Refusal::Limited { .. }) {
+        webhook.late.hold().await;
     }
-    if parts.method != Method::POST {
-        return webhook.other_method(source, &parts, peer);
-    }
-    match webhook.read(source, &parts.headers, body, peer).await {
-        // What it takes up is given back once it is answered: until then it may wait for its turn.
-        Ok((body, _room)) => {
-            let request = webhook.limits.request(&parts);
-            let delivery =
-                Delivery::new(source.name().clone(), parts.headers, body, webhook.clock.now()).requested(request);
-            match webhook.intake.receive(source, delivery, Some(peer)).await {
-                Ok(Taken::Stored(receipt)) => webhook.answer(source, receipt).await,
-                Ok(Taken::Answered(answer)) => Json(answer).into_response(),
-                Err(refusal) => refusal.into_response(),
-            }
-        }
-        Err(refusal) => webhook.refused(source, refusal, peer),
-    }
+    refusal.into_response()
 }
 
 impl WebhookLimits {
@@ -131,8 +117,31 @@ fn asked_host(parts: &Parts) -> Option<&str> {
 }
 
 impl Webhook {
+    async fn take(&self, source: &str, connected: IpAddr, request: Request) -> Result<Response, Refusal> {
+        let source = self.intake.source(source).filter(|source| source.takes_webhooks);
+        let source = &source.ok_or(Refusal::UnknownSource)?;
+        let (parts, body) = request.into_parts();
+        let peer = self.limits.trusted_proxies.peer(connected, &parts.headers);
+        // Before anything of the request is looked at, so that strangers learn nothing of what is taken here.
+        if let Err(reason) = source.admits(parts.extensions.get(), self.clock.now()) {
+            return Err(self.stranger(source, reason, parts.extensions.get(), peer));
+        }
+        if parts.method != Method::POST {
+            return self.other_method(source, &parts, peer);
+        }
+        // The room that it takes up is given back once it is taken or not: until then it may wait for its turn.
+        let read = self.read(source, &parts.headers, body, peer).await;
+        let (body, _room) = read.map_err(|refusal| self.refused(source, refusal, peer))?;
+        let request = self.limits.request(&parts);
+        let delivery = Delivery::new(source.name().clone(), parts.headers, body, self.clock.now()).requested(request);
+        match self.intake.receive(source, delivery, Some(peer)).await? {
+            Taken::Stored(receipt) => Ok(self.answer(source, receipt).await),
+            Taken::Answered(answer) => Ok(Json(answer).into_response()),
+        }
+    }
+
     /// A refusal for a certificate that is missing or not the right one.
-    fn stranger(&self, source: &SourceIntake, reason: Reason, secured: Option<&TlsPeer>, peer: IpAddr) -> Response {
+    fn stranger(&self, source: &SourceIntake, reason: Reason, secured: Option<&TlsPeer>, peer: IpAddr) -> Refusal {
         let refusal = self.intake.limited(Refusal::Forged(reason), Some(peer));
         let shown = secured.and_then(|secured| secured.certificate.as_ref());
         if let (Refusal::Forged(_), Some(certificate)) = (&refusal, shown) {
@@ -140,26 +149,22 @@ impl Webhook {
             // Whoever keeps the list has to know what to write into it.
             tracing::warn!(source.name = %source.name(), subject, "a client certificate that the source does not take");
         }
-        self.intake.refuse(source.name(), &refusal, Some(peer), 0);
-        refusal.into_response()
+        self.intake.refuse(source, &refusal, Some(peer), 0);
+        refusal
     }
 
     /// A refusal before the body was read.
-    fn refused(&self, source: &SourceIntake, refusal: Refusal, peer: IpAddr) -> Response {
+    fn refused(&self, source: &SourceIntake, refusal: Refusal, peer: IpAddr) -> Refusal {
         let refusal = self.intake.limited(refusal, Some(peer));
-        self.intake.refuse(source.name(), &refusal, Some(peer), 0);
-        refusal.into_response()
+        self.intake.refuse(source, &refusal, Some(peer), 0);
+        refusal
     }
 
     /// A GET may be a question of the scheme; everything else is a mistake.
-    fn other_method(&self, source: &SourceIntake, parts: &Parts, peer: IpAddr) -> Response {
+    fn other_method(&self, source: &SourceIntake, parts: &Parts, peer: IpAddr) -> Result<Response, Refusal> {
         let is_get = parts.method == Method::GET;
         let answer = if is_get { self.intake.answer_get(source, &parts.headers, Some(peer)) } else { None };
-        match answer {
-            Some(Ok(answer)) => Json(answer).into_response(),
-            Some(Err(refusal)) => refusal.into_response(),
-            None => Refusal::Method { allow: source.methods() }.into_response(),
-        }
+        Ok(Json(answer.unwrap_or(Err(Refusal::Method { allow: source.methods() }))?).into_response())
     }
 
     /// The body's exact bytes, within the source's limits, and what they take up. Nothing is read that is not wanted.

@@ -225,7 +225,7 @@ impl Hands {
         match Message::new(&delivery.properties, delivery.data, source.max_body, now) {
             Ok(message) => self.store(&message).await,
             Err(refusal) => {
-                self.parts.intake.refuse_queued(&source, &refusal, size_bytes);
+                self.parts.intake.refuse(&source, &refusal, None, size_bytes);
                 (Verdict::Reject, false)
             }
         }
