@@ -24,6 +24,9 @@ use crate::telemetry::Metrics;
 /// locks.
 const LARGEST_BATCH: usize = 256;
 
+/// How often whoever is about to ask may do so before a transaction begins.
+const PATIENCE: usize = 8;
+
 /// Changes that may wait; beyond it senders are told to come back.
 const QUEUE: usize = 10_000;
 
@@ -86,6 +89,7 @@ impl Writer {
         while let Some(first) = changes.recv().await {
             let mut batch = Batch::default();
             batch.add(first);
+            gather(&changes).await;
             while batch.len() < LARGEST_BATCH
                 && let Ok(next) = changes.try_recv()
             {
@@ -182,6 +186,18 @@ impl Writer {
         let (mut tx, mut answers) = opening.begin(chain, timing, routes).await?;
         batch.apply(&mut tx, looks, &mut answers, &self.parts).await?;
         tx.finish().await
+    }
+}
+
+/// Lets others go on as long as that makes more changes. A commit answers many at once, and the first of them to ask again
+/// would have the next transaction to itself.
+async fn gather(changes: &mpsc::Receiver<Change>) {
+    for _ in 0..PATIENCE {
+        let before = changes.len();
+        tokio::task::yield_now().await;
+        if changes.len() == before {
+            return;
+        }
     }
 }
 
