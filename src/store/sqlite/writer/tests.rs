@@ -1,3 +1,5 @@
+//! What a batch promises to those who share it.
+
 use std::io;
 use std::pin::Pin;
 use std::time::Duration;
