@@ -41,13 +41,13 @@ fn the_image_is_built_from_all_that_the_program_needs() {
     }
     // The flags that SQLite is built with.
     assert!(folder.path().join(".cargo/config.toml").exists());
-    // Cargo finds every target that Cargo.toml names, with the versions of Cargo.lock.
+    // Cargo.toml can be read there, and Cargo.lock has all that it asks for.
     let manifest = folder.path().join("Cargo.toml");
     // Its own workspace, whatever lies above the folder.
     let alone = format!("{}\n[workspace]\n", read("Cargo.toml"));
     std::fs::write(&manifest, alone).expect("written");
     let mut cargo = Command::new(env!("CARGO"));
-    // For this machine alone: what only others need was never downloaded here.
+    // As far as this machine needs it: what only others need was never downloaded here.
     cargo.args(["tree", "--offline", "--locked", "--manifest-path"]).arg(&manifest);
     run(&mut cargo).expect("cargo tree");
     included(&folder.path().join("src"));
