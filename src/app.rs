@@ -349,7 +349,7 @@ impl App {
             body_timeout: self.listen.body_timeout.0,
             trusted_proxies: TrustedProxies::new(self.listen.trusted_proxies.clone()),
             public_url: self.listen.public_url.clone(),
-            // Half of the share that a single peer gets.
+            // Half of the share that a single peer gets where no proxy is trusted.
             late_answers: self.listen.max_connections / 8,
         };
         let ready = get(ready).with_state(Readiness {

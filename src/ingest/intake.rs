@@ -132,7 +132,9 @@ impl Intake {
         let taken = self.take(source, delivery, peer).await;
         match &taken {
             Ok(taken) => self.metrics.delivery(&source.name, taken.result()),
-            Err(refusal) => self.refuse(source, refusal, peer, size_bytes),
+            Err(refusal) => {
+                self.refuse(source, refusal, peer, size_bytes);
+            }
         }
         taken
     }
@@ -147,7 +149,9 @@ impl Intake {
         let answer = source.verifier.answer_get(headers)?.map_err(|_| self.limited(Refusal::Malformed, peer));
         match &answer {
             Ok(_) => self.metrics.delivery(&source.name, "challenge"),
-            Err(refusal) => self.refuse(source, refusal, peer, 0),
+            Err(refusal) => {
+                self.refuse(source, refusal, peer, 0);
+            }
         }
         Some(answer)
     }
@@ -272,16 +276,25 @@ impl Intake {
         }
     }
 
-    /// Counts and remembers a refusal. Anybody can cause any number from any number of addresses, so only some are told.
-    pub(super) fn refuse(&self, source: &SourceIntake, refusal: &Refusal, peer: Option<IpAddr>, size_bytes: u64) {
+    /// Counts and remembers a refusal. Anybody can cause any number from any number of addresses, so only some are told, each
+    /// with how many were not since the last one. Whether this one was.
+    pub(super) fn refuse(
+        &self,
+        source: &SourceIntake,
+        refusal: &Refusal,
+        peer: Option<IpAddr>,
+        size_bytes: u64,
+    ) -> bool {
         self.metrics.delivery(&source.name, refusal.result());
-        if matches!(refusal, Refusal::Limited { .. }) || source.told_refusals.take().is_err() {
-            return;
+        if matches!(refusal, Refusal::Limited { .. }) {
+            return false;
         }
+        let Some(untold) = source.told_refusals.take() else { return false };
         let (reason, peer) = (refusal.reason(), peer.map(|peer| peer.to_string()));
-        tracing::warn!(source.name = %source.name, reason, peer = peer.as_deref(), size_bytes, "a delivery was refused");
+        tracing::warn!(source.name = %source.name, reason, peer = peer.as_deref(), size_bytes, untold, "a delivery was refused");
         let view = RefusalView { at: self.clock.now(), reason: reason.to_owned(), peer, size_bytes };
         self.refusals.push(&source.name, view);
+        true
     }
 }
 

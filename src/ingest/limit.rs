@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -86,16 +87,32 @@ impl SourceLimit {
         Some(Self { limiter: RateLimiter::direct_with_clock(quota, clock.clone()), clock })
     }
 
-    /// How many refusals are told.
-    pub(super) fn of_refusals(clock: Arc<dyn Clock>) -> Self {
-        let quota = Quota::per_second(TOLD_EACH_SECOND).allow_burst(TOLD_BURST);
-        let clock = SteadyClock::new(clock);
-        Self { limiter: RateLimiter::direct_with_clock(quota, clock.clone()), clock }
-    }
-
     /// `Err`: how long to wait.
     pub(super) fn take(&self) -> Result<(), Duration> {
         self.limiter.check().map_err(|wait| wait.wait_time_from(self.clock.now()))
+    }
+}
+
+/// Which refusals of a source are told.
+pub(super) struct ToldRefusals {
+    limiter: RateLimiter<NotKeyed, InMemoryState, SteadyClock, NoOpMiddleware<Since>>,
+    untold: AtomicU64,
+}
+
+impl ToldRefusals {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        let quota = Quota::per_second(TOLD_EACH_SECOND).allow_burst(TOLD_BURST);
+        let limiter = RateLimiter::direct_with_clock(quota, SteadyClock::new(clock));
+        Self { limiter, untold: AtomicU64::new(0) }
+    }
+
+    /// Whether one more is told, and how many were not since the last one that was.
+    pub(super) fn take(&self) -> Option<u64> {
+        if self.limiter.check().is_ok() {
+            return Some(self.untold.swap(0, Ordering::Relaxed));
+        }
+        self.untold.fetch_add(1, Ordering::Relaxed);
+        None
     }
 }
 
@@ -140,6 +157,17 @@ impl PeerLimit {
 mod tests {
     use super::*;
     use crate::clock::ManualClock;
+
+    #[test]
+    fn what_was_not_told_is_counted_until_one_is() {
+        let clock = Arc::new(ManualClock::new(jiff::Timestamp::UNIX_EPOCH));
+        let told = ToldRefusals::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        let burst = TOLD_BURST.get();
+        assert!((0..burst).all(|_| told.take() == Some(0)));
+        assert_eq!([told.take(), told.take()], [None, None]);
+        clock.advance(Duration::from_secs(1));
+        assert_eq!([told.take(), told.take()], [Some(2), Some(0)]);
+    }
 
     #[test]
     fn a_flood_of_many_addresses_is_swept_once_a_second_and_forgotten_once_it_is_over() {

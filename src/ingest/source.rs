@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::limit::SourceLimit;
+use super::limit::{SourceLimit, ToldRefusals};
 use super::planning::Planning;
 use super::settings::{OnUndecodable, SourceSettings};
 use crate::clock::Clock;
@@ -27,8 +27,7 @@ pub struct SourceIntake {
     pub(super) max_age: Option<std::time::Duration>,
     pub(super) dry_run: bool,
     client_subjects: Option<Vec<ClientSubject>>,
-    /// Bounds the refusals that are told.
-    pub(super) told_refusals: Arc<SourceLimit>,
+    pub(super) told_refusals: Arc<ToldRefusals>,
     /// The queue that it takes from.
     pub(super) queue: Option<String>,
     /// Whether it takes requests. A queue's source does not.
@@ -60,7 +59,7 @@ impl SourceIntake {
             planning,
             rate: settings.limit,
             limit: limit.map(Arc::new),
-            told_refusals: Arc::new(SourceLimit::of_refusals(clock)),
+            told_refusals: Arc::new(ToldRefusals::new(clock)),
             max_age: settings.max_age.map(|age| age.0),
             dry_run: settings.dry_run,
             client_subjects: settings.client_subjects.clone(),

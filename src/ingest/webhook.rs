@@ -86,7 +86,9 @@ async fn receive(
         Ok(answer) => return answer,
         Err(refusal) => refusal,
     };
-    if matches!(refusal, Refusal::Limited { .. }) {
+    // A proxy sends everybody's deliveries over a few connections: one that is held keeps honest ones waiting.
+    let is_own = !webhook.limits.trusted_proxies.trusts(connected.ip());
+    if is_own && matches!(refusal, Refusal::Limited { .. }) {
         webhook.late.hold().await;
     }
     refusal.into_response()
@@ -143,13 +145,13 @@ impl Webhook {
     /// A refusal for a certificate that is missing or not the right one.
     fn stranger(&self, source: &SourceIntake, reason: Reason, secured: Option<&TlsPeer>, peer: IpAddr) -> Refusal {
         let refusal = self.intake.limited(Refusal::Forged(reason), Some(peer));
+        let is_told = self.intake.refuse(source, &refusal, Some(peer), 0);
         let shown = secured.and_then(|secured| secured.certificate.as_ref());
-        if let (Refusal::Forged(_), Some(certificate)) = (&refusal, shown) {
+        if let (true, Some(certificate)) = (is_told, shown) {
             let subject = certificate.subject();
             // Whoever keeps the list has to know what to write into it.
             tracing::warn!(source.name = %source.name(), subject, "a client certificate that the source does not take");
         }
-        self.intake.refuse(source, &refusal, Some(peer), 0);
         refusal
     }
 

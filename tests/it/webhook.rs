@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderName, Request, StatusCode, header};
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use sever::clock::Clock;
@@ -184,6 +185,20 @@ async fn forged_deliveries_of_one_peer_are_limited_and_honest_ones_are_not() {
     assert!(app.app.intake.refusals().of(&source).len() < 30);
 }
 
+/// Only who comes by no proxy waits: one that does would keep honest deliveries from getting through.
+#[tokio::test]
+async fn no_answer_is_late_but_that_of_a_peer_of_its_own_which_is_over_its_allowance() {
+    let post = |app: &TestApp| app.post("edr", Vec::new(), b"{}".to_vec()).now_or_never().map(|answer| answer.status);
+    let app = TestApp::start().await;
+    assert!((0..20).all(|_| post(&app) == Some(StatusCode::UNAUTHORIZED)));
+    assert_eq!(post(&app), None, "it is held");
+
+    let listen = "listen: {address: 127.0.0.1:0, trusted_proxies: [203.0.113.9/32]}";
+    let app = TestApp::with(&CONFIG.replace("listen: 127.0.0.1:0", listen)).await;
+    assert!((0..20).all(|_| post(&app) == Some(StatusCode::UNAUTHORIZED)));
+    assert_eq!(post(&app), Some(StatusCode::TOO_MANY_REQUESTS));
+}
+
 /// Nobody is over their allowance, and still the log is not filled.
 #[tokio::test]
 async fn a_flood_from_many_addresses_is_counted_and_not_told() {
@@ -197,8 +212,9 @@ async fn a_flood_from_many_addresses_is_counted_and_not_told() {
     let flood = join_all((0..90).map(forged)).await;
     assert!(flood.iter().all(|answer| answer.status == StatusCode::UNAUTHORIZED));
     let source: SourceName = "edr".parse().expect("a name");
-    let told = app.app.intake.refusals().of(&source).len();
-    assert!((20..60).contains(&told), "{told} of 90 were told, by several addresses");
+    assert_eq!(app.app.intake.refusals().of(&source).len(), 50, "of 90, by several addresses");
+    let metrics = app.app.metrics.render();
+    assert!(metrics.contains(r#"sever_deliveries_total{source="edr",result="refused"} 90"#), "{metrics}");
     app.clock.advance(Duration::from_secs(60));
     forged(90).await;
     assert_eq!(app.app.intake.refusals().of(&source)[0].peer.as_deref(), Some("198.51.100.90"));

@@ -24,7 +24,7 @@ use crate::telemetry::Metrics;
 /// locks.
 const LARGEST_BATCH: usize = 256;
 
-/// How often whoever is about to ask may do so before a transaction begins.
+/// Rounds of the scheduler at most before a transaction begins, in which whoever is about to ask may do so.
 const PATIENCE: usize = 8;
 
 /// Changes that may wait; beyond it senders are told to come back.
@@ -191,9 +191,13 @@ impl Writer {
 
 /// Lets others go on as long as that makes more changes. A commit answers many at once, and the first of them to ask again
 /// would have the next transaction to itself.
-async fn gather(changes: &mpsc::Receiver<Change>) {
+async fn gather<T>(changes: &mpsc::Receiver<T>) {
     for _ in 0..PATIENCE {
         let before = changes.len();
+        // One is taken out already.
+        if before + 1 >= LARGEST_BATCH {
+            return;
+        }
         tokio::task::yield_now().await;
         if changes.len() == before {
             return;
@@ -205,4 +209,36 @@ fn told(fault: Fault, changes: usize) -> StoreError {
     let error = StoreError::from(fault);
     tracing::error!(error = %error, changes, "a commit failed; nothing of it was acknowledged");
     error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many changes are there once a transaction may begin, if `count` are asked for one after another and `ahead` were
+    /// there before.
+    async fn gathered(ahead: usize, count: usize) -> usize {
+        let (queue, changes) = mpsc::channel(QUEUE);
+        let ask = || queue.try_send(()).expect("room");
+        (0..ahead).for_each(|_| ask());
+        let asking = async {
+            for _ in 0..count {
+                ask();
+                tokio::task::yield_now().await;
+            }
+        };
+        let gathering = async {
+            gather(&changes).await;
+            changes.len()
+        };
+        tokio::join!(biased; gathering, asking).0
+    }
+
+    #[tokio::test]
+    async fn a_transaction_begins_when_nobody_else_is_about_to_ask_and_before_long() {
+        assert_eq!(gathered(0, 0).await, 0);
+        assert_eq!(gathered(0, 3).await, 3);
+        assert_eq!(gathered(0, 100).await, PATIENCE);
+        assert_eq!(gathered(LARGEST_BATCH, 3).await, LARGEST_BATCH, "a whole batch waits for nobody");
+    }
 }

@@ -95,7 +95,7 @@ impl SqliteStore {
         let due = Arc::new(Notify::new());
         let checkpoints = Some(Checkpoints::start(path)?);
         let people = Arc::new(Mutex::new(People::load(&connection)?));
-        // All of its pages were read for that, and most are not looked at again.
+        // Every page of `budget_people` was read for that, and most are not looked at again.
         connection.execute_batch("PRAGMA shrink_memory")?;
         let (counted, time, wake) = (Arc::clone(&people), Arc::clone(&clock), Arc::clone(&due));
         let writer = Writer::start(connection, counted, checkpoints, sync, time, metrics, wake)?;
