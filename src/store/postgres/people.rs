@@ -172,7 +172,7 @@ async fn extend(tx: &Tx<'_>, person: i64, uses: &[Use]) -> Result<(), Fault> {
 /// Somebody who is counted already has an account here as well.
 async fn join(tx: &Tx<'_>, known: Known, count: &Count, marks: &[Mark]) -> Result<(), Fault> {
     let Known { row, mut accounts, mut names, .. } = known;
-    accounts.set(count.provider.clone(), count.account.clone());
+    accounts.set(&count.provider, &count.account);
     names.extend(marks.concat());
     let sql =
         "WITH names AS (INSERT INTO budget_names (name, person) SELECT name, $1 FROM unnest($4::bytea[]) AS n (name)

@@ -93,7 +93,7 @@ fn end_uses(tx: &mut Tx<'_>, row: i64) -> Result<(), StoreError> {
         return Ok(());
     }
     let mut person = person.clone();
-    person.uses.retain(|(_, until)| *until > steady);
+    person.uses = person.uses.into_iter().filter(|(_, until)| *until > steady).collect();
     people::keep(tx, row, person)
 }
 
@@ -116,12 +116,14 @@ impl Place {
             return Ok(());
         }
         let (row, mut person) = self.person.with(tx.people, count);
+        let mut uses = person.uses.into_vec();
         for Use { budget, until, .. } in self.uses {
-            match person.uses.iter_mut().find(|(known, _)| *known == budget) {
+            match uses.iter_mut().find(|(known, _)| *known == budget) {
                 Some((_, known)) => *known = until.max(*known),
-                None => person.uses.push((budget, until)),
+                None => uses.push((budget, until)),
             }
         }
+        person.uses = uses.into();
         people::keep(tx, row, person)
     }
 }
@@ -135,8 +137,9 @@ impl Person {
             Self::New(names) => (people::next_row(people), names),
         };
         let mut person = people.get(row).cloned().unwrap_or_default();
-        person.accounts.set(count.provider.clone(), count.account.clone());
-        person.names.extend(names.into_iter().filter(|name| people.named(name).is_none()));
+        person.accounts.set(&count.provider, &count.account);
+        let names = names.into_iter().filter(|name| people.named(name).is_none());
+        person.names = person.names.into_iter().chain(names).collect();
         (row, person)
     }
 }

@@ -94,9 +94,8 @@ impl SqliteStore {
         let readers = Readers::open(path)?;
         let due = Arc::new(Notify::new());
         let checkpoints = Some(Checkpoints::start(path)?);
-        let people = Arc::new(Mutex::new(People::load(&connection)?));
-        // Every page of `budget_people` was read for that, and most are not looked at again.
-        connection.execute_batch("PRAGMA shrink_memory")?;
+        // Over a connection of its own: what it has in its page cache goes with it.
+        let people = Arc::new(Mutex::new(People::load(&Connection::open(path)?)?));
         let (counted, time, wake) = (Arc::clone(&people), Arc::clone(&clock), Arc::clone(&due));
         let writer = Writer::start(connection, counted, checkpoints, sync, time, metrics, wake)?;
         let (cap, budgets, itself) = (QuarantineCap::default(), Keys::default(), replicas::Itself::default());

@@ -15,15 +15,22 @@ use crate::store::StoreError;
 use crate::store::accounts::Accounts;
 use crate::store::counting::Mark;
 
-/// A person whom at least one budget counts, or counted until a moment ago.
+/// A person whom at least one budget counts, or counted until a moment ago. There may be very many.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Counted {
     /// Theirs.
     pub(super) accounts: Accounts,
     /// Theirs alone.
-    pub(super) names: Vec<Mark>,
+    pub(super) names: Box<[Mark]>,
     /// The budget, and until when it counts them, by the steady clock.
-    pub(super) uses: Vec<(i64, i64)>,
+    pub(super) uses: Box<[(i64, i64)]>,
+}
+
+impl Counted {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let (names, uses) = (halves(row.get_ref(2)?.as_blob()?), pairs(row.get_ref(3)?.as_blob()?));
+        Ok(Self { accounts: json(row, 1)?, names, uses })
+    }
 }
 
 /// Everyone who is counted.
@@ -31,42 +38,39 @@ pub(super) struct Counted {
 pub(super) struct People {
     counted: HashMap<i64, Counted>,
     by_name: HashMap<Mark, i64>,
-    /// Budget, end and person: whose time is up next.
-    by_end: BTreeSet<(i64, i64, i64)>,
-    /// People whom a budget counts, also those whose time is up.
-    totals: HashMap<i64, i64>,
+    /// Of each budget, end and person: whose time is up next. Also those whose time is up already.
+    by_end: HashMap<i64, BTreeSet<(i64, i64)>>,
     newest: i64,
     /// What stood there before each change of the open transaction.
     undo: Vec<(i64, Option<Counted>)>,
 }
 
 impl People {
-    /// As the file has them.
+    /// As the file has them. Nobody can be asked for anything before this is done.
     pub(super) fn load(db: &Connection) -> Result<Self, StoreError> {
+        let size = "SELECT count(*), coalesce(sum(length(names)), 0) / 16 FROM budget_people";
+        let (people, names): (usize, usize) = db.query_row(size, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let mut all =
+            Self { counted: HashMap::with_capacity(people), by_name: HashMap::with_capacity(names), ..Self::default() };
         let mut statement = db.prepare("SELECT seq, accounts, names, uses FROM budget_people ORDER BY seq")?;
-        let read = |row: &Row<'_>| {
-            let (names, uses): (Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(3)?);
-            Ok((row.get(0)?, Counted { accounts: json(row, 1)?, names: halves(&names), uses: pairs(&uses) }))
-        };
-        let counted = statement.query_map([], read)?.collect::<rusqlite::Result<_>>()?;
-        Ok(Self::of(counted))
-    }
-
-    /// These, in the order of their rows. Nobody can be asked for anything before this is done, and there may be very many.
-    fn of(counted: Vec<(i64, Counted)>) -> Self {
-        let ends =
-            counted.iter().flat_map(|(row, person)| person.uses.iter().map(|(budget, until)| (*budget, *until, *row)));
-        let by_end: BTreeSet<(i64, i64, i64)> = ends.collect();
-        let mut totals = HashMap::new();
-        for (budget, ..) in &by_end {
-            *totals.entry(*budget).or_insert(0) += 1;
+        let mut rows = statement.query([])?;
+        let mut budgets = BTreeSet::new();
+        while let Some(row) = rows.next()? {
+            let (row, person) = (row.get(0)?, Counted::read(row)?);
+            budgets.extend(person.uses.iter().map(|(budget, _)| *budget));
+            all.by_name.extend(person.names.iter().map(|name| (*name, row)));
+            all.counted.insert(row, person);
+            all.newest = row;
         }
-        let mut by_name = HashMap::with_capacity(counted.iter().map(|(_, person)| person.names.len()).sum());
-        for (row, person) in &counted {
-            by_name.extend(person.names.iter().map(|name| (*name, *row)));
+        for budget in budgets {
+            // Made at once it takes half of the memory.
+            let mut ends = Vec::with_capacity(people);
+            for (row, person) in &all.counted {
+                ends.extend(person.uses.iter().filter(|used| used.0 == budget).map(|(_, until)| (*until, *row)));
+            }
+            all.by_end.insert(budget, ends.into_iter().collect());
         }
-        let newest = counted.last().map_or(0, |(row, _)| *row);
-        Self { counted: counted.into_iter().collect(), by_name, by_end, totals, newest, undo: Vec::new() }
+        Ok(all)
     }
 
     pub(super) fn named(&self, name: &Mark) -> Option<i64> {
@@ -79,7 +83,7 @@ impl People {
 
     /// How many people a budget counts, some of whom may have had their time.
     pub(super) fn used(&self, budget: i64) -> i64 {
-        self.totals.get(&budget).copied().unwrap_or(0)
+        self.by_end.get(&budget).map_or(0, |ends| i64::try_from(ends.len()).unwrap_or(i64::MAX))
     }
 
     /// How many it counts now.
@@ -90,12 +94,13 @@ impl People {
 
     /// Those whose time in a budget is up.
     pub(super) fn over(&self, budget: i64, steady: i64) -> impl Iterator<Item = i64> {
-        self.by_end.range((budget, i64::MIN, i64::MIN)..=(budget, steady, i64::MAX)).map(|(.., row)| *row)
+        let ends = self.by_end.get(&budget).into_iter();
+        ends.flat_map(move |ends| ends.range(..=(steady, i64::MAX))).map(|(_, row)| *row)
     }
 
     /// Every budget that counts anybody.
     pub(super) fn budgets(&self) -> Vec<i64> {
-        self.totals.keys().copied().collect()
+        self.by_end.keys().copied().collect()
     }
 
     /// How far the open transaction has come.
@@ -128,30 +133,24 @@ impl People {
             for name in &before.names {
                 self.by_name.remove(name);
             }
-            before.uses.iter().for_each(|(budget, until)| self.count(*budget, *until, row, -1));
+            before.uses.iter().for_each(|(budget, until)| self.uncount(*budget, *until, row));
         }
-        if let Some(mut person) = person {
-            // There may be very many.
-            person.names.shrink_to_fit();
-            person.uses.shrink_to_fit();
+        if let Some(person) = person {
             self.by_name.extend(person.names.iter().map(|name| (*name, row)));
-            person.uses.iter().for_each(|(budget, until)| self.count(*budget, *until, row, 1));
+            for (budget, until) in &person.uses {
+                self.by_end.entry(*budget).or_default().insert((*until, row));
+            }
             self.newest = self.newest.max(row);
             self.counted.insert(row, person);
         }
         before
     }
 
-    fn count(&mut self, budget: i64, until: i64, row: i64, by: i64) {
-        if by > 0 {
-            self.by_end.insert((budget, until, row));
-        } else {
-            self.by_end.remove(&(budget, until, row));
-        }
-        let total = self.totals.entry(budget).or_insert(0);
-        *total += by;
-        if *total == 0 {
-            self.totals.remove(&budget);
+    fn uncount(&mut self, budget: i64, until: i64, row: i64) {
+        let Some(ends) = self.by_end.get_mut(&budget) else { return };
+        ends.remove(&(until, row));
+        if ends.is_empty() {
+            self.by_end.remove(&budget);
         }
     }
 }
@@ -163,8 +162,7 @@ pub(super) fn keep(tx: &mut Tx<'_>, row: i64, person: Counted) -> Result<(), Sto
         tx.people.put(row, None);
         return Ok(());
     }
-    let uses: Vec<u8> =
-        person.uses.iter().flat_map(|(budget, until)| [budget.to_be_bytes(), until.to_be_bytes()].concat()).collect();
+    let uses: Vec<u8> = person.uses.iter().flat_map(|(budget, until)| blob(*budget, *until)).collect();
     let sql = "INSERT INTO budget_people (seq, accounts, names, uses) VALUES (?1, ?2, ?3, ?4)
                ON CONFLICT DO UPDATE SET accounts = ?2, names = ?3, uses = ?4";
     tx.sql(sql)?.execute(params![row, to_json(&person.accounts)?, person.names.concat(), uses])?;
@@ -183,13 +181,18 @@ pub(super) fn next_row(people: &People) -> i64 {
     people.newest + 1
 }
 
-fn halves(bytes: &[u8]) -> Vec<Mark> {
-    bytes.as_chunks().0.to_vec()
+fn blob(budget: i64, until: i64) -> Vec<u8> {
+    [budget.to_be_bytes(), until.to_be_bytes()].concat()
 }
 
-fn pairs(bytes: &[u8]) -> Vec<(i64, i64)> {
-    let numbers: Vec<i64> = bytes.as_chunks().0.iter().map(|number| i64::from_be_bytes(*number)).collect();
-    numbers.as_chunks().0.iter().map(|[budget, until]| (*budget, *until)).collect()
+fn halves(bytes: &[u8]) -> Box<[Mark]> {
+    bytes.as_chunks().0.into()
+}
+
+fn pairs(bytes: &[u8]) -> Box<[(i64, i64)]> {
+    let pairs = bytes.as_chunks::<16>().0.iter().map(|pair| pair.as_chunks().0);
+    let numbers = pairs.map(|numbers| (i64::from_be_bytes(numbers[0]), i64::from_be_bytes(numbers[1])));
+    numbers.collect()
 }
 
 #[cfg(test)]
@@ -197,7 +200,7 @@ mod tests {
     use super::*;
 
     fn person(name: u8, uses: &[(i64, i64)]) -> Counted {
-        Counted { accounts: Accounts::default(), names: vec![[name; 16]], uses: uses.to_vec() }
+        Counted { accounts: Accounts::default(), names: [[name; 16]].into(), uses: uses.into() }
     }
 
     #[test]
@@ -220,15 +223,23 @@ mod tests {
     }
 
     #[test]
-    fn all_at_once_are_the_same_as_one_by_one() {
-        let all = vec![(2, person(2, &[(7, 150), (8, 90)])), (3, person(3, &[(8, 90)])), (9, person(9, &[(7, 100)]))];
-        let (mut one_by_one, at_once) = (People::default(), People::of(all.clone()));
-        for (row, person) in all {
+    fn what_a_file_has_is_what_was_put_there_one_by_one() {
+        let mut file = Connection::open_in_memory().expect("a file");
+        super::super::schema::migrate(&mut file).expect("migrated");
+        let mut one_by_one = People::default();
+        let all = [(2, &[(7, 150), (8, 90)][..]), (3, &[(8, 90)]), (9, &[(7, 100)])];
+        for (row, uses) in all {
+            let mut person = person(u8::try_from(row).expect("small"), uses);
+            person.accounts.set(&"okta".parse().expect("a name"), "00u:1");
+            let uses: Vec<u8> = uses.iter().flat_map(|(budget, until)| blob(*budget, *until)).collect();
+            let sql = "INSERT INTO budget_people (seq, accounts, names, uses) VALUES (?1, ?2, ?3, ?4)";
+            file.execute(sql, params![row, r#"{"okta":"00u:1"}"#, person.names.concat(), uses]).expect("stored");
             one_by_one.put(row, Some(person));
         }
-        assert_eq!((&at_once.counted, &at_once.by_name), (&one_by_one.counted, &one_by_one.by_name));
-        assert_eq!((&at_once.by_end, &at_once.totals), (&one_by_one.by_end, &one_by_one.totals));
-        assert_eq!((next_row(&at_once), at_once.progress()), (10, 0));
+        let loaded = People::load(&file).expect("loaded");
+        assert_eq!((&loaded.counted, &loaded.by_name), (&one_by_one.counted, &one_by_one.by_name));
+        assert_eq!((&loaded.by_end, loaded.progress()), (&one_by_one.by_end, 0));
+        assert_eq!((next_row(&loaded), loaded.used(8), loaded.used(9)), (10, 2, 0));
     }
 
     #[test]
