@@ -101,8 +101,12 @@ impl Clock for ManualClock {
 /// The longest rest: what took longer was not busy all the time.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
-/// Waits for as long as has passed since `began`, by the steady clock: who has much to do leaves others half of the time.
-pub async fn rest_since(clock: &dyn Clock, began: Timestamp) {
-    let took = Duration::try_from(clock.steady() - began).unwrap_or_default();
+/// Waits for as long as something took: who has much to do leaves others half of the time.
+pub async fn rest(took: Duration) {
     tokio::time::sleep(took.min(LONGEST_REST)).await;
+}
+
+/// How long ago that was, by the steady clock.
+pub fn time_since(clock: &dyn Clock, began: Timestamp) -> Duration {
+    Duration::try_from(clock.steady() - began).unwrap_or_default()
 }

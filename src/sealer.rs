@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::audit::{Seal, Signed, SigningKey, Stub};
-use crate::clock::{Clock, rest_since};
+use crate::clock::{Clock, rest, time_since};
 use crate::lifecycle::Lifecycle;
 use crate::store::{AuditStore, Removal, StoreError};
 
@@ -63,7 +63,7 @@ impl Sealer {
                 return Ok(());
             }
             // Senders wait behind each batch.
-            rest_since(self.clock.as_ref(), began).await;
+            rest(time_since(self.clock.as_ref(), began)).await;
         }
     }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::running::Running;
-use crate::clock::rest_since;
+use crate::clock::rest;
 use crate::lifecycle::Lifecycle;
-use crate::store::PRUNE_BATCH;
+use crate::store::{PRUNE_BATCH, Pruned};
 
 /// Until the end begins. After a storm there may be as much to remove as came in, and meanwhile more comes: others have the
 /// store for half of the time.
@@ -17,21 +17,20 @@ pub(super) async fn prune_forever(running: Arc<Running>, lifecycle: Lifecycle) {
         }
         let mut removed = 0;
         while !lifecycle.is_draining() {
-            let began = running.clock.steady();
             match running.store.prune(&running.retention.get()).await {
-                Ok(rows) => {
+                Ok(Pruned { rows, busy }) => {
                     removed += rows;
                     // What grew old meanwhile is no batch yet, and waits for the next time.
                     if rows < u64::from(PRUNE_BATCH) {
                         break;
                     }
+                    rest(busy).await;
                 }
                 Err(error) => {
                     tracing::warn!(error = %error, "old records could not be removed");
                     break;
                 }
             }
-            rest_since(running.clock.as_ref(), began).await;
         }
         if removed > 0 {
             tracing::info!(rows = removed, "removed old records");

@@ -136,8 +136,8 @@ pub trait JobStore: Send + Sync {
     /// Returns when a job may be due or the time is up, also if the signal came just before the call.
     async fn wait_for_due(&self, at_most: Duration);
 
-    /// Removes what is older than `retention` allows, a bounded number of rows at a time; how many went.
-    async fn prune(&self, retention: &Retention) -> Result<u64, StoreError>;
+    /// Removes what is older than `retention` allows, a bounded number of rows at a time.
+    async fn prune(&self, retention: &Retention) -> Result<Pruned, StoreError>;
 }
 
 /// What operators see and do.
@@ -253,6 +253,15 @@ pub struct Retention {
     pub ignored: Duration,
     /// Deliveries in quarantine.
     pub quarantine: Duration,
+}
+
+/// What one [`JobStore::prune`] came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pruned {
+    /// Rows that went.
+    pub rows: u64,
+    /// How long it kept others from writing; where that cannot be told, how long it took.
+    pub busy: Duration,
 }
 
 /// Rows of each kind that [`JobStore::prune`] removes at a time: senders wait behind it.

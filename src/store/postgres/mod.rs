@@ -50,6 +50,7 @@ use tokio::task::JoinHandle;
 use super::counting::Keys;
 use super::ending::End;
 use super::*;
+use crate::clock::time_since;
 use admit::Admit;
 pub(super) use audit::AuditReader;
 use batch::{Change, Renewal, Replay};
@@ -267,8 +268,10 @@ impl JobStore for PostgresStore {
         let _ = tokio::time::timeout(at_most, self.hints.due.notified()).await;
     }
 
-    async fn prune(&self, retention: &Retention) -> Result<u64, StoreError> {
-        self.changes.ask(*retention, Change::Prune).await
+    async fn prune(&self, retention: &Retention) -> Result<Pruned, StoreError> {
+        let began = self.timing.clock.steady();
+        let rows = self.changes.ask(*retention, Change::Prune).await?;
+        Ok(Pruned { rows, busy: time_since(self.timing.clock.as_ref(), began) })
     }
 }
 

@@ -26,8 +26,10 @@ pub(super) async fn prune(tx: &mut Tx<'_>, retention: &Retention, timing: &Timin
     let guards = prune_guards(tx, now.saturating_sub(margin)).await?;
     let ignored = prune_ignored(tx, before(retention.ignored)).await?;
     let quarantined = prune_quarantine(tx, before(retention.quarantine)).await?;
-    let jobs = prune_jobs(tx, before(retention.jobs)).await?;
-    let accepted = if jobs < BATCH as u64 { prune_accepted(tx, before(retention.jobs)).await? } else { 0 };
+    let (jobs, mut accepted) = prune_jobs(tx, before(retention.jobs)).await?;
+    if jobs < BATCH as u64 {
+        accepted += prune_accepted(tx, before(retention.jobs)).await?;
+    }
     let gates = prune_gates(tx, tx.steady.saturating_sub(micros(retention.jobs))).await?;
     let untold = outbox::prune(tx, before(retention.jobs), BATCH).await?;
     fold_counts(tx).await?;
@@ -88,12 +90,14 @@ async fn drop_deliveries(tx: &Tx<'_>, rows: &[Row]) -> Result<u64, Fault> {
     tx.execute("DELETE FROM deliveries WHERE seq = ANY($1)", &[&deliveries]).await
 }
 
-async fn prune_jobs(tx: &mut Tx<'_>, before: i64) -> Result<u64, Fault> {
+/// Finished jobs, with the alerts that no job is left of, and the accepted deliveries that no alert is left of; how many jobs
+/// and deliveries.
+async fn prune_jobs(tx: &mut Tx<'_>, before: i64) -> Result<(u64, u64), Fault> {
     let sql = "SELECT seq, provider, state FROM jobs WHERE finished_at < $1 ORDER BY finished_at LIMIT $2
          FOR UPDATE SKIP LOCKED";
     let rows = tx.query(sql, &[&before, &BATCH]).await?;
     if rows.is_empty() {
-        return Ok(0);
+        return Ok((0, 0));
     }
     for row in &rows {
         tx.count(&word(row, "provider")?, Some(state(row, "state")?), None);
@@ -102,27 +106,34 @@ async fn prune_jobs(tx: &mut Tx<'_>, before: i64) -> Result<u64, Fault> {
     let alerts = tx.query("SELECT DISTINCT alert FROM alert_jobs WHERE job = ANY($1)", &[&jobs]).await?;
     let alerts: Vec<i64> = alerts.iter().map(|row| get(row, "alert")).collect::<Result<_, _>>()?;
     let removed = tx.execute("DELETE FROM jobs WHERE seq = ANY($1)", &[&jobs]).await?;
-    drop_jobless_alerts(tx, &alerts).await?;
-    Ok(removed)
+    let deliveries = drop_jobless_alerts(tx, &alerts).await?;
+    // Those that still have an alert are left: it would have to be locked out of order.
+    let sql = "DELETE FROM deliveries WHERE seq IN (SELECT seq FROM deliveries d WHERE seq = ANY($1) AND status = 0
+         AND received_at < $2 AND NOT EXISTS (SELECT 1 FROM unnest(d.alerts) AS a (alert)
+           JOIN alerts ON alerts.seq = a.alert) FOR UPDATE SKIP LOCKED)";
+    let accepted = tx.execute(sql, &[&deliveries, &before]).await?;
+    Ok((removed, accepted))
 }
 
-/// Alerts that no job is left of. Until the last one goes, they remember those that went: they are not done again. Locked
-/// in the order of their guards, as whoever gives them a job does, and looked at only once they are.
-async fn drop_jobless_alerts(tx: &Tx<'_>, alerts: &[i64]) -> Result<(), Fault> {
+/// Alerts that no job is left of; the deliveries that those came with which went. Until the last job goes, they remember those
+/// that went: they are not done again. Locked in the order of their guards, as whoever gives them a job does, and looked at only
+/// once they are.
+async fn drop_jobless_alerts(tx: &Tx<'_>, alerts: &[i64]) -> Result<Vec<i64>, Fault> {
     if alerts.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     tx.query("SELECT seq FROM alerts WHERE seq = ANY($1) ORDER BY guard FOR UPDATE", &[&alerts]).await?;
     let sql = "DELETE FROM alerts WHERE seq = ANY($1) AND NOT EXISTS (SELECT 1 FROM alert_jobs JOIN jobs
-         ON jobs.seq = alert_jobs.job WHERE alert_jobs.alert = alerts.seq) RETURNING seq";
-    let gone = tx.query(sql, &[&alerts]).await?;
-    let gone: Vec<i64> = gone.iter().map(|row| get(row, "seq")).collect::<Result<_, _>>()?;
+         ON jobs.seq = alert_jobs.job WHERE alert_jobs.alert = alerts.seq) RETURNING seq, delivery";
+    let rows = tx.query(sql, &[&alerts]).await?;
+    let gone: Vec<i64> = rows.iter().map(|row| get(row, "seq")).collect::<Result<_, _>>()?;
     tx.execute("DELETE FROM alert_jobs WHERE alert = ANY($1)", &[&gone]).await?;
-    Ok(())
+    rows.iter().map(|row| get(row, "delivery")).collect()
 }
 
-/// Accepted deliveries that no job is left of, with those of their alerts that never had one. Oldest first, and not past
-/// the first that is too young. Only once all old jobs are gone: until then this would walk past their deliveries each time.
+/// What is left then of accepted deliveries that no job is left of, with those of their alerts that never had one. Oldest first,
+/// and not past the first that is too young. Only once all old jobs are gone: until then this would walk past their
+/// deliveries each time.
 async fn prune_accepted(tx: &Tx<'_>, before: i64) -> Result<u64, Fault> {
     let sql = "SELECT seq, alerts, received_at, NOT EXISTS
            (SELECT 1 FROM unnest(d.alerts) AS a (alert) JOIN alert_jobs ON alert_jobs.alert = a.alert) AS is_jobless

@@ -47,6 +47,7 @@ use tokio::sync::Notify;
 use super::counting::Keys;
 use super::*;
 use crate::audit::{Seal, Signed, Stub};
+use crate::clock::time_since;
 use crate::domain::TargetName;
 pub(super) use audit::AuditReader;
 use checkpoint::Checkpoints;
@@ -355,9 +356,14 @@ impl JobStore for SqliteStore {
         let _ = tokio::time::timeout(at_most, self.due.notified()).await;
     }
 
-    async fn prune(&self, retention: &Retention) -> Result<u64, StoreError> {
-        let retention = *retention;
-        self.write(move |tx| upkeep::prune(tx, &retention)).await
+    async fn prune(&self, retention: &Retention) -> Result<Pruned, StoreError> {
+        let (retention, clock) = (*retention, Arc::clone(&self.clock));
+        let prune = move |tx: &mut Tx<'_>| {
+            let began = clock.steady();
+            let rows = upkeep::prune(tx, &retention)?;
+            Ok(Pruned { rows, busy: time_since(clock.as_ref(), began) })
+        };
+        self.write(prune).await
     }
 }
 

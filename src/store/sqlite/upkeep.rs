@@ -1,8 +1,9 @@
 //! Retention: what is old goes, a bounded number of rows at a time.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 use serde_json::json;
 
 use super::codec::{micros, state, word};
@@ -19,8 +20,10 @@ pub(super) fn prune(tx: &mut Tx<'_>, retention: &Retention) -> Result<u64, Store
     let guards = prune_guards(tx)?;
     let ignored = prune_ignored(tx, before(tx, retention.ignored))?;
     let quarantined = prune_quarantine(tx, before(tx, retention.quarantine))?;
-    let jobs = prune_jobs(tx, before(tx, retention.jobs))?;
-    let accepted = if jobs < u64::from(BATCH) { prune_accepted(tx, before(tx, retention.jobs))? } else { 0 };
+    let (jobs, mut accepted) = prune_jobs(tx, before(tx, retention.jobs))?;
+    if jobs < u64::from(BATCH) {
+        accepted += prune_accepted(tx, before(tx, retention.jobs))?;
+    }
     let gates = prune_gates(tx, tx.steady.saturating_sub(micros(retention.jobs)))?;
     let untold = super::outbox::prune(tx, before(tx, retention.jobs), BATCH)?;
     if ignored + quarantined + jobs + accepted > 0 {
@@ -86,35 +89,47 @@ fn drop_delivery(tx: &Tx<'_>, delivery: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn prune_jobs(tx: &mut Tx<'_>, before: i64) -> Result<u64, StoreError> {
+/// Finished jobs, with the alerts that no job is left of, and the accepted deliveries that no alert is left of; how many jobs
+/// and deliveries.
+fn prune_jobs(tx: &mut Tx<'_>, before: i64) -> Result<(u64, u64), StoreError> {
     let sql = "SELECT seq, provider, state FROM jobs WHERE finished_at < ?1 ORDER BY finished_at LIMIT ?2";
     let read = |row: &Row<'_>| Ok((row.get(0)?, word(row, 1)?, state(row, 2)?));
     let rows: Vec<(i64, ProviderName, JobState)> =
         tx.sql(sql)?.query_map(params![before, BATCH], read)?.collect::<Result<_, _>>()?;
+    let mut deliveries = BTreeSet::new();
     for (row, provider, state) in &rows {
         let sql = "SELECT DISTINCT alert FROM alert_jobs WHERE job = ?1";
         let alerts: Vec<i64> = tx.sql(sql)?.query_map([row], |row| row.get(0))?.collect::<Result<_, _>>()?;
         tx.sql("DELETE FROM jobs WHERE seq = ?1")?.execute([row])?;
         for alert in alerts {
-            drop_jobless_alert(tx, alert)?;
+            deliveries.extend(drop_jobless_alert(tx, alert)?);
         }
         tx.count(provider, Some(*state), None);
     }
-    Ok(rows.len() as u64)
+    let sql = "DELETE FROM deliveries WHERE seq = ?1 AND status = 0 AND received_at < ?2 AND NOT EXISTS
+               (SELECT 1 FROM json_each(deliveries.alerts) JOIN alerts ON alerts.seq = value)";
+    let mut statement = tx.sql(sql)?;
+    let gone = deliveries.into_iter().map(|delivery| statement.execute([delivery, before]));
+    let accepted: usize = gone.sum::<rusqlite::Result<_>>()?;
+    Ok((rows.len() as u64, accepted as u64))
 }
 
-/// An alert that no job is left of. Until the last one goes, it remembers those that went: they are not done again.
-fn drop_jobless_alert(tx: &Tx<'_>, alert: i64) -> Result<(), StoreError> {
-    let sql = "DELETE FROM alerts WHERE seq = ?1 AND NOT EXISTS
+/// An alert that no job is left of; the delivery that it came with, if it went. Until its last job goes, it remembers those
+/// that went: they are not done again.
+fn drop_jobless_alert(tx: &Tx<'_>, alert: i64) -> Result<Option<i64>, StoreError> {
+    let sql = "SELECT delivery FROM alerts WHERE seq = ?1 AND NOT EXISTS
                (SELECT 1 FROM alert_jobs JOIN jobs ON jobs.seq = alert_jobs.job WHERE alert_jobs.alert = ?1)";
-    if tx.sql(sql)?.execute([alert])? == 1 {
+    let delivery = tx.sql(sql)?.query_row([alert], |row| row.get(0)).optional()?;
+    if delivery.is_some() {
+        tx.sql("DELETE FROM alerts WHERE seq = ?1")?.execute([alert])?;
         tx.sql("DELETE FROM alert_jobs WHERE alert = ?1")?.execute([alert])?;
     }
-    Ok(())
+    Ok(delivery)
 }
 
-/// Accepted deliveries that no job is left of, with those of their alerts that never had one. Oldest first, and not past
-/// the first that is too young. Only once all old jobs are gone: until then this would walk past their deliveries each time.
+/// What is left then of accepted deliveries that no job is left of, with those of their alerts that never had one. Oldest first,
+/// and not past the first that is too young. Only once all old jobs are gone: until then this would walk past their
+/// deliveries each time.
 fn prune_accepted(tx: &Tx<'_>, before: i64) -> Result<u64, StoreError> {
     let sql = "SELECT seq, received_at, NOT EXISTS
                  (SELECT 1 FROM json_each(d.alerts) JOIN alert_jobs ON alert_jobs.alert = value)

@@ -3,7 +3,7 @@
 use sever::domain::{JobState, Next, Outcome};
 use sever::store::PRUNE_BATCH;
 
-use crate::support::store::{Bench, DAY, Mail, SECOND, contract_tests, name, okta, operator, settlement};
+use crate::support::store::{Bench, DAY, Mail, RETENTION, SECOND, contract_tests, name, okta, operator, settlement};
 
 async fn finish(bench: &Bench) {
     for claim in bench.claim("okta", 100).await {
@@ -185,7 +185,31 @@ async fn old_deliveries_whose_jobs_are_open_keep_no_later_one(bench: Bench) {
     assert_eq!(bench.ops().status().await.expect("a status").jobs[&name("okta")][&JobState::Queued], many as u64);
 }
 
+/// Where jobs grow old faster than they are removed, as many deliveries go.
+async fn deliveries_go_with_their_jobs_while_more_old_jobs_are_left(bench: Bench) {
+    let many = 2 * u64::from(PRUNE_BATCH) + 20;
+    for number in 0..many {
+        bench.job(&format!("a{number}"), okta(&format!("p{number}@example.com"))).await;
+    }
+    while bench.ops().status().await.expect("a status").jobs[&name("okta")].contains_key(&JobState::Queued) {
+        finish(&bench).await;
+    }
+    bench.advance(91 * DAY);
+    for round in 1..=2 {
+        bench.jobs().prune(&RETENTION).await.expect("pruned");
+        let gone = round * u64::from(PRUNE_BATCH);
+        let status = bench.ops().status().await.expect("a status");
+        assert_eq!(status.jobs[&name("okta")][&JobState::Done], many - gone);
+        let mut left = 0;
+        for row in 1..=i64::try_from(many).expect("few") {
+            left += u64::from(bench.ops().delivery(row).await.expect("an answer").is_some());
+        }
+        assert_eq!(left, many - gone, "deliveries stay behind");
+    }
+}
+
 contract_tests!(
+    deliveries_go_with_their_jobs_while_more_old_jobs_are_left,
     old_deliveries_whose_jobs_are_open_keep_no_later_one,
     a_delivery_with_an_alert_that_never_had_a_job_goes_with_the_others,
     what_was_done_for_an_alert_with_open_jobs_is_not_done_again_after_pruning,

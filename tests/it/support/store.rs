@@ -228,7 +228,7 @@ impl Bench {
     pub(crate) async fn prune(&self) -> u64 {
         let mut gone = 0;
         loop {
-            match self.jobs().prune(&RETENTION).await.expect("pruned") {
+            match self.jobs().prune(&RETENTION).await.expect("pruned").rows {
                 0 => return gone,
                 more => gone += more,
             }
