@@ -277,7 +277,7 @@ impl Intake {
     }
 
     /// Counts and remembers a refusal. Anybody can cause any number from any number of addresses, so only some are told, each
-    /// with how many were not since the last one. Whether this one was.
+    /// with how many were not since the last one; who is over their allowance never is. Whether this one was.
     pub(super) fn refuse(
         &self,
         source: &SourceIntake,

@@ -1,5 +1,5 @@
-//! Whoever is told to wait is told so late. A flood that waits for its answers then sends less, and leaves the processors
-//! to everybody else.
+//! Whoever is told to wait, and comes by no trusted proxy, is told so late. A flood that waits for its answers then sends less, and
+//! leaves the processors to everybody else.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -14,7 +14,7 @@ const BY: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from
 pub(super) struct Late(Semaphore);
 
 impl Late {
-    /// So many: each keeps its connection meanwhile, and whoever comes by the same proxy needs some as well.
+    /// So many: each keeps its connection meanwhile, and whoever comes by the same address needs some as well.
     pub(super) fn new(most: usize) -> Self {
         Self(Semaphore::new(most))
     }

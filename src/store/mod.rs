@@ -260,7 +260,7 @@ pub struct Retention {
 pub struct Pruned {
     /// Rows that went.
     pub rows: u64,
-    /// How long it kept others from writing; where that cannot be told, how long it took.
+    /// How long it kept others from writing, the commit left out; where that cannot be told, how long it took.
     pub busy: Duration,
 }
 

@@ -96,7 +96,9 @@ impl SqliteStore {
         let due = Arc::new(Notify::new());
         let checkpoints = Some(Checkpoints::start(path)?);
         // Over a connection of its own: what it has in its page cache goes with it.
-        let people = Arc::new(Mutex::new(People::load(&Connection::open(path)?)?));
+        let people = Arc::new(Mutex::new(People::load(
+            &Connection::open(path).with_context(|| format!("cannot open {}", path.display()))?,
+        )?));
         let (counted, time, wake) = (Arc::clone(&people), Arc::clone(&clock), Arc::clone(&due));
         let writer = Writer::start(connection, counted, checkpoints, sync, time, metrics, wake)?;
         let (cap, budgets, itself) = (QuarantineCap::default(), Keys::default(), replicas::Itself::default());
