@@ -291,7 +291,8 @@ impl Intake {
         }
         let Some(untold) = source.told_refusals.take() else { return false };
         let (reason, peer) = (refusal.reason(), peer.map(|peer| peer.to_string()));
-        tracing::warn!(source.name = %source.name, reason, peer = peer.as_deref(), size_bytes, untold, "a delivery was refused");
+        let shown = peer.as_deref();
+        tracing::warn!(source.name = %source.name, reason, peer = shown, size_bytes, untold, "a delivery was refused");
         let view = RefusalView { at: self.clock.now(), reason: reason.to_owned(), peer, size_bytes };
         self.refusals.push(&source.name, view);
         true

@@ -1,7 +1,8 @@
 //! Moves pages from the log into the file beside the thread that writes. Done by that thread, it made the slowest commits.
 //!
-//! The log starts over only where all of it was moved, and while commits come in something is always left. So when
-//! little is, the thread that writes moves the rest between two commits.
+//! The log starts over only where all of it was moved and nobody reads from it, and while commits come in something is always
+//! left. So when little is, the thread that writes moves the rest between two commits; where somebody was reading, again a
+//! little later. Left to grow, the log would come to a length at which that thread moves all of it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -71,34 +72,46 @@ impl Drop for Checkpoints {
 
 fn run(connection: &Connection, asked: &Receiver<()>, few_left: &AtomicBool) {
     while asked.recv().is_ok() {
-        if report(move_most(connection)) == Some(true) {
+        if report(move_most(connection, MANY)) == Some(true) {
             few_left.store(true, Ordering::Relaxed);
         }
     }
 }
 
-/// Whether so many pages were moved that few are left.
-fn move_most(connection: &Connection) -> rusqlite::Result<bool> {
-    if pages_left(connection)? < MANY {
-        return Ok(false);
-    }
+/// Whether the log has so many pages, and all but a few of them were moved.
+fn move_most(connection: &Connection, many: i64) -> rusqlite::Result<bool> {
+    let mut log = look(connection)?;
     for _ in 0..ROUNDS {
-        checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
-        if pages_left(connection)? < FEW {
-            return Ok(true);
+        if log.pages < many || log.left() < FEW {
+            break;
         }
+        checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
+        log = look(connection)?;
     }
-    Ok(false)
+    Ok(log.pages >= many && log.left() < FEW)
 }
 
-/// Pages in the log that are not in the file.
-fn pages_left(connection: &Connection) -> rusqlite::Result<i64> {
+/// Pages since the log started over.
+struct Log {
+    pages: i64,
+    /// They are in the file.
+    moved: i64,
+}
+
+impl Log {
+    fn left(&self) -> i64 {
+        self.pages - self.moved
+    }
+}
+
+fn look(connection: &Connection) -> rusqlite::Result<Log> {
     checkpoint(connection, "PRAGMA wal_checkpoint(NOOP)")
 }
 
 /// Waits for nobody, and nobody waits for it.
-fn checkpoint(connection: &Connection, pragma: &'static str) -> rusqlite::Result<i64> {
-    connection.prepare_cached(pragma)?.query_row([], |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))
+fn checkpoint(connection: &Connection, pragma: &'static str) -> rusqlite::Result<Log> {
+    let read = |row: &rusqlite::Row<'_>| Ok(Log { pages: row.get(1)?, moved: row.get(2)? });
+    connection.prepare_cached(pragma)?.query_row([], read)
 }
 
 /// A log that cannot be moved now is moved later; nothing is lost with it.
@@ -107,4 +120,37 @@ fn report<T>(done: rusqlite::Result<T>) -> Option<T> {
         tracing::warn!(error = %error, "the log could not be moved into the store's file; will try again");
     }
     done.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_somebody_reads_from_starts_over_once_nobody_does() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("sever.db");
+        let [writer, beside, reader] = [(); 3].map(|()| super::super::connect(&path).expect("a connection"));
+        writer.execute_batch("CREATE TABLE pages (body BLOB)").expect("a table");
+        let pages = || look(&beside).expect("a look").pages;
+        let many = 900;
+        assert!(!move_most(&beside, many).expect("a look"), "it is short");
+
+        writer.execute("INSERT INTO pages VALUES (randomblob(4000000))", []).expect("written");
+        reader.execute_batch("BEGIN; SELECT count(*) FROM pages").expect("a reader");
+        let mut before = pages();
+        for _ in 0..2 {
+            assert!(move_most(&beside, many).expect("moved"), "few pages are left, whoever reads");
+            checkpoint(&writer, "PRAGMA wal_checkpoint(PASSIVE)").expect("moved");
+            writer.execute("INSERT INTO pages VALUES ('')", []).expect("written");
+            assert!(pages() > before, "it cannot start over while somebody reads from it");
+            before = pages();
+        }
+
+        reader.execute_batch("COMMIT").expect("the end");
+        assert!(move_most(&beside, many).expect("moved"), "it is long, however little of it is left");
+        checkpoint(&writer, "PRAGMA wal_checkpoint(PASSIVE)").expect("moved");
+        writer.execute("INSERT INTO pages VALUES ('')", []).expect("written");
+        assert!(pages() < 10, "it starts over");
+    }
 }
