@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::audit::{Seal, Signed, SigningKey, Stub};
-use crate::clock::{Clock, rest, time_since};
+use crate::clock::Clock;
 use crate::lifecycle::Lifecycle;
 use crate::store::{AuditStore, Removal, StoreError};
 
@@ -56,15 +56,20 @@ impl Sealer {
         // The earlier of the two clocks: a wall clock that jumped ahead must not throw the record away.
         let now = self.clock.now().min(self.clock.steady());
         let Ok(before) = now.checked_sub(self.keep) else { return Ok(()) };
-        // What grows old meanwhile waits for the next time, or a busy service would do nothing else.
+        self.store.thin_seals(before).await?;
+        // What grows old meanwhile waits for the next time, or a busy service would do nothing else. Between two batches others
+        // have the store, while what goes next is looked for and signed.
+        let mut removed = 0;
         loop {
-            let began = self.clock.steady();
-            if !self.shorten(before).await? {
-                return Ok(());
+            match self.shorten(before).await? {
+                0 => break,
+                rows => removed += rows,
             }
-            // Senders wait behind each batch.
-            rest(time_since(self.clock.as_ref(), began)).await;
         }
+        if removed > 0 {
+            tracing::info!(rows = removed, "removed old rows of the audit record");
+        }
+        Ok(())
     }
 
     /// Seals the record, if anything was recorded since the last seal.
@@ -81,16 +86,10 @@ impl Sealer {
         Ok(Some(seal))
     }
 
-    /// Removes some of what is old; whether there may be more.
-    async fn shorten(&self, before: Timestamp) -> Result<bool, StoreError> {
-        self.store.thin_seals(before).await?;
+    /// Removes some of what is old; how many rows. Zero: nothing old is left.
+    async fn shorten(&self, before: Timestamp) -> Result<u64, StoreError> {
         let stubs: Vec<_> = self.store.prunable_audit(before).await?.into_iter().map(|it| self.stub(it)).collect();
-        if stubs.is_empty() {
-            return Ok(false);
-        }
-        let removed = self.store.prune_audit(stubs).await?;
-        tracing::info!(rows = removed, "removed old rows of the audit record");
-        Ok(true)
+        if stubs.is_empty() { Ok(0) } else { self.store.prune_audit(stubs).await }
     }
 
     fn stub(&self, removal: Removal) -> Signed<Stub> {

@@ -5,26 +5,23 @@ use std::sync::Arc;
 use super::running::Running;
 use crate::clock::rest;
 use crate::lifecycle::Lifecycle;
-use crate::store::{PRUNE_BATCH, Pruned};
 
-/// Until the end begins. After a storm there may be as much to remove as came in, and meanwhile more comes: others have the
-/// store for half of the time.
+/// Until the end begins. After a storm there may be as much to remove as came in, and meanwhile more comes: after each batch,
+/// others have the store for as long as it took, its commit left out.
 pub(super) async fn prune_forever(running: Arc<Running>, lifecycle: Lifecycle) {
     loop {
         tokio::select! {
             () = lifecycle.draining() => return,
             () = tokio::time::sleep(running.retention.get().look_every()) => {}
         }
-        let mut removed = 0;
+        let (mut removed, mut from) = (0, 0);
         while !lifecycle.is_draining() {
-            match running.store.prune(&running.retention.get()).await {
-                Ok(Pruned { rows, busy }) => {
-                    removed += rows;
-                    // What grew old meanwhile is no batch yet, and waits for the next time.
-                    if rows < u64::from(PRUNE_BATCH) {
-                        break;
-                    }
-                    rest(busy).await;
+            match running.store.prune(&running.retention.get(), from).await {
+                Ok(pruned) => {
+                    removed += pruned.rows;
+                    let Some(next) = pruned.next else { break };
+                    from = next;
+                    rest(pruned.busy).await;
                 }
                 Err(error) => {
                     tracing::warn!(error = %error, "old records could not be removed");

@@ -20,6 +20,7 @@ mod receipts;
 mod replica;
 mod request;
 mod shortcut;
+mod spacing;
 mod sqlite;
 mod status;
 mod stretches;
@@ -136,8 +137,9 @@ pub trait JobStore: Send + Sync {
     /// Returns when a job may be due or the time is up, also if the signal came just before the call.
     async fn wait_for_due(&self, at_most: Duration);
 
-    /// Removes what is older than `retention` allows, a bounded number of rows at a time.
-    async fn prune(&self, retention: &Retention) -> Result<Pruned, StoreError>;
+    /// Removes what is older than `retention` allows, a bounded number of rows at a time. `from`: [`Pruned::next`] of the
+    /// call before, 0 at first.
+    async fn prune(&self, retention: &Retention, from: i64) -> Result<Pruned, StoreError>;
 }
 
 /// What operators see and do.
@@ -260,12 +262,11 @@ pub struct Retention {
 pub struct Pruned {
     /// Rows that went.
     pub rows: u64,
+    /// With what to call again, for there may be more. `None`: what grew old meanwhile waits for the next time.
+    pub next: Option<i64>,
     /// How long it kept others from writing, the commit left out; where that cannot be told, how long it took.
     pub busy: Duration,
 }
-
-/// Rows of each kind that [`JobStore::prune`] removes at a time: senders wait behind it.
-pub const PRUNE_BATCH: u16 = 100;
 
 impl Retention {
     /// How often to look for what is old, so that nothing stays a quarter longer than it is to be kept.

@@ -280,7 +280,7 @@ async fn where_an_alert_never_grows_old_its_delivery_is_known_for_ever() {
     app.clock.advance(Duration::from_secs(3 * 3600));
     let week = Duration::from_secs(7 * 24 * 3600);
     let retention = sever::store::Retention { jobs: week, ignored: week, quarantine: week };
-    app.app.store.prune(&retention).await.expect("pruned");
+    app.app.store.prune(&retention, 0).await.expect("pruned");
     let again = app.post("edr", headers, body).await;
     assert_eq!((again.status, &again.body["status"]), (StatusCode::OK, &json!("duplicate")));
 }

@@ -112,7 +112,7 @@ kinds! {
     openings: OpenCircuit(Opening) -> Option<std::time::Duration>;
     trials: TryCircuit(Trial) -> Option<CircuitTrial>;
     replays: Replay(Replay) -> Receipt;
-    prunings: Prune(Retention) -> u64;
+    prunings: Prune((Retention, i64)) -> (u64, Option<i64>);
     seals: Seal(Signed<Seal>) -> ();
     shortenings: Shorten(Vec<Signed<Stub>>) -> u64;
     thinnings: Thin(Timestamp) -> u64;
@@ -222,7 +222,7 @@ impl Batch {
             asked.keep(result)?;
         }
         for asked in &mut self.prunings {
-            let result = upkeep::prune(tx, &asked.what, &parts.timing).await;
+            let result = upkeep::prune(tx, &asked.what.0, asked.what.1, &parts.timing).await;
             asked.keep(result)?;
         }
         for asked in &mut self.seals {

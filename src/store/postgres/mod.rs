@@ -268,10 +268,10 @@ impl JobStore for PostgresStore {
         let _ = tokio::time::timeout(at_most, self.hints.due.notified()).await;
     }
 
-    async fn prune(&self, retention: &Retention) -> Result<Pruned, StoreError> {
+    async fn prune(&self, retention: &Retention, from: i64) -> Result<Pruned, StoreError> {
         let began = self.timing.clock.steady();
-        let rows = self.changes.ask(*retention, Change::Prune).await?;
-        Ok(Pruned { rows, busy: time_since(self.timing.clock.as_ref(), began) })
+        let (rows, next) = self.changes.ask((*retention, from), Change::Prune).await?;
+        Ok(Pruned { rows, next, busy: time_since(self.timing.clock.as_ref(), began) })
     }
 }
 

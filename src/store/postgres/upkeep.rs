@@ -12,13 +12,18 @@ use super::people;
 use super::time::Timing;
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
-use crate::store::{PRUNE_BATCH, Retention};
+use crate::store::Retention;
 
 /// Rows per kind and transaction: senders wait behind it.
-const BATCH: i64 = PRUNE_BATCH as i64;
+const BATCH: i64 = 100;
 
-/// Removes one batch of each kind; how many rows went. Zero: nothing old is left.
-pub(super) async fn prune(tx: &mut Tx<'_>, retention: &Retention, timing: &Timing) -> Result<u64, Fault> {
+/// Removes one batch of each kind; how many rows went, and whether and where to go on.
+pub(super) async fn prune(
+    tx: &mut Tx<'_>,
+    retention: &Retention,
+    from: i64,
+    timing: &Timing,
+) -> Result<(u64, Option<i64>), Fault> {
     // The earlier of the two clocks: a wall clock that jumped ahead must not throw away what is still of use.
     let now = tx.moment.wall.min(tx.steady);
     let before = |age| now.saturating_sub(micros(age));
@@ -26,10 +31,9 @@ pub(super) async fn prune(tx: &mut Tx<'_>, retention: &Retention, timing: &Timin
     let guards = prune_guards(tx, now.saturating_sub(margin)).await?;
     let ignored = prune_ignored(tx, before(retention.ignored)).await?;
     let quarantined = prune_quarantine(tx, before(retention.quarantine)).await?;
-    let (jobs, mut accepted) = prune_jobs(tx, before(retention.jobs)).await?;
-    if jobs < BATCH as u64 {
-        accepted += prune_accepted(tx, before(retention.jobs)).await?;
-    }
+    let (jobs, with_jobs) = prune_jobs(tx, before(retention.jobs)).await?;
+    let (jobless, from) = prune_jobless(tx, before(retention.jobs), from).await?;
+    let accepted = with_jobs + jobless;
     let gates = prune_gates(tx, tx.steady.saturating_sub(micros(retention.jobs))).await?;
     let untold = outbox::prune(tx, before(retention.jobs), BATCH).await?;
     fold_counts(tx).await?;
@@ -38,7 +42,8 @@ pub(super) async fn prune(tx: &mut Tx<'_>, retention: &Retention, timing: &Timin
         tx.record(AuditEvent::Pruned, None, None, &Actor::system(), detail.to_string()).await?;
     }
     let counted = people::expire(tx).await?;
-    Ok(guards + ignored + quarantined + jobs + accepted + gates + untold + counted)
+    let rows = guards + ignored + quarantined + jobs + accepted + gates + untold + counted;
+    Ok((rows, from.or((rows >= BATCH as u64).then_some(0))))
 }
 
 /// A repeat of these could not pass verification any more.
@@ -131,30 +136,25 @@ async fn drop_jobless_alerts(tx: &Tx<'_>, alerts: &[i64]) -> Result<Vec<i64>, Fa
     rows.iter().map(|row| get(row, "delivery")).collect()
 }
 
-/// What is left then of accepted deliveries that no job is left of, with those of their alerts that never had one. Oldest first,
-/// and not past the first that is too young. Only once all old jobs are gone: until then this would walk past their
-/// deliveries each time.
-async fn prune_accepted(tx: &Tx<'_>, before: i64) -> Result<u64, Fault> {
-    let sql = "SELECT seq, alerts, received_at, NOT EXISTS
-           (SELECT 1 FROM unnest(d.alerts) AS a (alert) JOIN alert_jobs ON alert_jobs.alert = a.alert) AS is_jobless
-         FROM deliveries d WHERE status = 0 AND seq > $1 ORDER BY seq LIMIT $2 FOR UPDATE SKIP LOCKED";
-    // Those that still have a job are walked past in stretches.
-    let (mut jobless, mut walked, mut is_over) = (Vec::new(), i64::MIN, false);
-    while !is_over && jobless.len() < BATCH as usize {
-        let rows = tx.query(sql, &[&walked, &BATCH]).await?;
-        is_over = rows.len() < BATCH as usize;
-        for row in rows {
-            walked = get(&row, "seq")?;
-            if get::<i64>(&row, "received_at")? >= before {
-                is_over = true;
-                break;
-            }
-            if get(&row, "is_jobless")? {
-                jobless.push(row);
-            }
+/// Of the next deliveries after `from`, those accepted ones that no job is left of: one that shared its alerts with others, or
+/// that has an alert which never had a job. How many went, and up to where it looked, unless what comes next is too young.
+async fn prune_jobless(tx: &Tx<'_>, before: i64, from: i64) -> Result<(u64, Option<i64>), Fault> {
+    let sql = "SELECT seq, received_at, CASE status WHEN 0 THEN NOT EXISTS
+           (SELECT 1 FROM unnest(d.alerts) AS a (alert) JOIN alert_jobs ON alert_jobs.alert = a.alert) ELSE false END
+         FROM deliveries d WHERE seq > $1 ORDER BY seq LIMIT $2";
+    let (mut looked, mut jobless) = (Vec::new(), Vec::new());
+    for row in tx.query(sql, &[&from, &BATCH]).await? {
+        if get::<i64>(&row, "received_at")? >= before {
+            break;
+        }
+        looked.push(get::<i64>(&row, "seq")?);
+        if row.try_get(2)? {
+            jobless.extend(looked.last().copied());
         }
     }
-    drop_deliveries(tx, &jobless).await
+    let sql = "SELECT seq, alerts FROM deliveries WHERE seq = ANY($1) ORDER BY seq FOR UPDATE SKIP LOCKED";
+    let rows = if jobless.is_empty() { Vec::new() } else { tx.query(sql, &[&jobless]).await? };
+    Ok((drop_deliveries(tx, &rows).await?, looked.get(BATCH as usize - 1).copied()))
 }
 
 /// Writers come and go with their processes. Counts are sums of changes, so it does not matter whose row they stand in.

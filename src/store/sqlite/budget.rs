@@ -6,12 +6,12 @@ use super::codec::{json, word};
 use super::people::{self, Counted, People};
 use super::tx::Tx;
 use crate::domain::SourceName;
+use crate::store::StoreError;
 pub(super) use crate::store::counting::{Count, Place};
 use crate::store::counting::{Full, Known, MOST_SOURCES, Mark, Person, Use, find_person};
-use crate::store::{PRUNE_BATCH, StoreError};
 
 /// People whose time is up that are removed at once: other changes wait meanwhile.
-const BATCH: usize = PRUNE_BATCH as usize;
+const BATCH: usize = 100;
 
 /// Whether the call may be made.
 pub(super) enum Room {

@@ -1,7 +1,7 @@
 //! The embedded store: one SQLite file, one process.
 //!
-//! One thread writes. It applies whatever comes in while the last commit is synced, in one transaction, and hands that
-//! to the thread that syncs, which answers everyone once it is on disk. Readers have connections of their own, and are
+//! One thread writes. It applies whatever comes in while the last commit is synced, and under load a little longer, in one
+//! transaction, and hands that to the thread that syncs, which answers everyone once it is on disk. Readers have connections of their own, and are
 //! answered when all that they saw is on disk.
 
 mod admit;
@@ -358,12 +358,12 @@ impl JobStore for SqliteStore {
         let _ = tokio::time::timeout(at_most, self.due.notified()).await;
     }
 
-    async fn prune(&self, retention: &Retention) -> Result<Pruned, StoreError> {
+    async fn prune(&self, retention: &Retention, from: i64) -> Result<Pruned, StoreError> {
         let (retention, clock) = (*retention, Arc::clone(&self.clock));
         let prune = move |tx: &mut Tx<'_>| {
             let began = clock.steady();
-            let rows = upkeep::prune(tx, &retention)?;
-            Ok(Pruned { rows, busy: time_since(clock.as_ref(), began) })
+            let (rows, next) = upkeep::prune(tx, &retention, from)?;
+            Ok(Pruned { rows, next, busy: time_since(clock.as_ref(), began) })
         };
         self.write(prune).await
     }

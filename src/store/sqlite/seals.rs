@@ -15,7 +15,7 @@ use crate::store::view::page;
 use crate::store::{Heads, Page, Removal, StoreError};
 
 /// Rows that are removed at a time: senders wait behind it.
-const BATCH: u32 = 1000;
+const BATCH: u32 = 500;
 
 /// Microseconds.
 const DAY: i64 = 24 * 60 * 60 * 1_000_000;

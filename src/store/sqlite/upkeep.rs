@@ -10,20 +10,20 @@ use super::codec::{micros, state, word};
 use super::tx::Tx;
 use crate::audit::{Actor, AuditEvent};
 use crate::domain::{JobState, ProviderName};
-use crate::store::{PRUNE_BATCH, Retention, StoreError};
+use crate::store::{Retention, StoreError};
 
-/// Rows per kind and transaction: senders wait behind it.
-const BATCH: u32 = PRUNE_BATCH as u32;
+/// Rows per kind and transaction: senders wait behind it. Each job takes a page of each index with it that has no order in
+/// time, so few at a time cost hardly more than many, and whoever writes meanwhile waits for less.
+const BATCH: u32 = 50;
 
-/// Removes one batch of each kind; how many rows went. Zero: nothing old is left.
-pub(super) fn prune(tx: &mut Tx<'_>, retention: &Retention) -> Result<u64, StoreError> {
+/// Removes one batch of each kind; how many rows went, and whether and where to go on.
+pub(super) fn prune(tx: &mut Tx<'_>, retention: &Retention, from: i64) -> Result<(u64, Option<i64>), StoreError> {
     let guards = prune_guards(tx)?;
     let ignored = prune_ignored(tx, before(tx, retention.ignored))?;
     let quarantined = prune_quarantine(tx, before(tx, retention.quarantine))?;
-    let (jobs, mut accepted) = prune_jobs(tx, before(tx, retention.jobs))?;
-    if jobs < u64::from(BATCH) {
-        accepted += prune_accepted(tx, before(tx, retention.jobs))?;
-    }
+    let (jobs, with_jobs) = prune_jobs(tx, before(tx, retention.jobs))?;
+    let (jobless, from) = prune_jobless(tx, before(tx, retention.jobs), from)?;
+    let accepted = with_jobs + jobless;
     let gates = prune_gates(tx, tx.steady.saturating_sub(micros(retention.jobs)))?;
     let untold = super::outbox::prune(tx, before(tx, retention.jobs), BATCH)?;
     if ignored + quarantined + jobs + accepted > 0 {
@@ -31,7 +31,8 @@ pub(super) fn prune(tx: &mut Tx<'_>, retention: &Retention) -> Result<u64, Store
         tx.record(AuditEvent::Pruned, None, None, &Actor::system(), &detail.to_string())?;
     }
     let counted = super::budget::prune(tx)?;
-    Ok(guards + ignored + quarantined + jobs + accepted + gates + untold + counted)
+    let rows = guards + ignored + quarantined + jobs + accepted + gates + untold + counted;
+    Ok((rows, from.or((rows >= u64::from(BATCH)).then_some(0))))
 }
 
 /// The earlier of the two clocks: a wall clock that jumped ahead must not throw away what is still of use.
@@ -127,23 +128,22 @@ fn drop_jobless_alert(tx: &Tx<'_>, alert: i64) -> Result<Option<i64>, StoreError
     Ok(delivery)
 }
 
-/// What is left then of accepted deliveries that no job is left of, with those of their alerts that never had one. Oldest first,
-/// and not past the first that is too young. Only once all old jobs are gone: until then this would walk past their
-/// deliveries each time.
-fn prune_accepted(tx: &Tx<'_>, before: i64) -> Result<u64, StoreError> {
-    let sql = "SELECT seq, received_at, NOT EXISTS
-                 (SELECT 1 FROM json_each(d.alerts) JOIN alert_jobs ON alert_jobs.alert = value)
-               FROM deliveries d WHERE status = 0 ORDER BY seq";
+/// Of the next deliveries after `from`, those accepted ones that no job is left of: one that shared its alerts with others, or
+/// that has an alert which never had a job. How many went, and up to where it looked, unless what comes next is too young.
+fn prune_jobless(tx: &Tx<'_>, before: i64, from: i64) -> Result<(u64, Option<i64>), StoreError> {
+    let sql = "SELECT seq, received_at, CASE status WHEN 0 THEN NOT EXISTS
+                 (SELECT 1 FROM json_each(d.alerts) JOIN alert_jobs ON alert_jobs.alert = value) ELSE 0 END
+               FROM deliveries d WHERE seq > ?1 ORDER BY seq LIMIT ?2";
     let mut statement = tx.sql(sql)?;
-    let (mut rows, mut jobless) = (statement.query([])?, Vec::new());
-    while jobless.len() < BATCH as usize
-        && let Some(row) = rows.next()?
+    let (mut rows, mut looked, mut jobless) = (statement.query(params![from, BATCH])?, Vec::new(), Vec::new());
+    while let Some(row) = rows.next()?
         && row.get::<_, i64>(1)? < before
     {
+        looked.push(row.get(0)?);
         if row.get(2)? {
             jobless.push(row.get(0)?);
         }
     }
     jobless.iter().try_for_each(|row| drop_delivery(tx, *row))?;
-    Ok(jobless.len() as u64)
+    Ok((jobless.len() as u64, looked.get(BATCH as usize - 1).copied()))
 }

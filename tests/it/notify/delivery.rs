@@ -69,7 +69,7 @@ async fn what_is_not_taken_for_long_is_given_up_and_seen() {
     let week = Duration::from_secs(7 * 86_400);
     app.clock.advance(week + LONG);
     let retention = Retention { jobs: week, ignored: week, quarantine: week };
-    app.app.store.prune(&retention).await.expect("pruned");
+    app.app.store.prune(&retention, 0).await.expect("pruned");
     assert_eq!(standing(&app).await, (0, 0));
 }
 

@@ -247,7 +247,7 @@ async fn counts_are_true_whoever_changed_them_and_after_folding() {
             pair.one.settle(claim, &settlement(claim, Next::Done(Outcome::Confirmed))).await.expect("settled");
         }
         if number % 5 == 0 {
-            pair.one.prune(&crate::support::store::RETENTION).await.expect("pruned");
+            pair.one.prune(&crate::support::store::RETENTION, 0).await.expect("pruned");
         }
     }
     let status = pair.other.status().await.expect("a status");

@@ -226,12 +226,14 @@ impl Bench {
     }
 
     pub(crate) async fn prune(&self) -> u64 {
-        let mut gone = 0;
+        let (mut gone, mut from) = (0, 0);
         loop {
-            match self.jobs().prune(&RETENTION).await.expect("pruned").rows {
-                0 => return gone,
-                more => gone += more,
+            let pruned = self.jobs().prune(&RETENTION, from).await.expect("pruned");
+            gone += pruned.rows;
+            if pruned.rows == 0 && pruned.next.is_none() {
+                return gone;
             }
+            from = pruned.next.unwrap_or_default();
         }
     }
 }

@@ -193,3 +193,38 @@ async fn after_a_sync_that_failed_nothing_is_stored_and_everyone_is_told() {
     assert!(writer.durable().all().await.is_err());
     assert!(writer.durable().lost().await.to_string().contains("broken"));
 }
+
+fn nothing() -> Message {
+    let change = |_: &mut Tx<'_>| Ok::<(), StoreError>(());
+    Message::Change(Box::new(Pending { change, result: None, reply: None, when: When::Durable }))
+}
+
+#[test]
+fn a_change_that_comes_in_the_time_that_is_left_shares_the_commit() {
+    let (queue, messages) = sync_channel(QUEUE);
+    let mut inbox = Inbox { queue: messages, closed: false };
+    let syncs = Syncs::start(Box::new(|| Ok(())), Arc::default(), |_| {}).expect("a thread");
+    let send = |message| queue.send(message).expect("somebody reads");
+    let (mut changes, late) = (Vec::new(), std::cell::Cell::new(vec![nothing(), Message::Synced]));
+    let late = |_| {
+        // Nothing was there when it was looked for.
+        late.take().into_iter().rev().for_each(send);
+        Duration::from_millis(500)
+    };
+    assert!(gather(&mut changes, &mut inbox, &syncs, late) && changes.len() == 1);
+
+    assert!(!gather(&mut changes, &mut inbox, &syncs, |_| Duration::ZERO), "with no time left, nobody is waited for");
+    let soon = |_| Duration::from_millis(1);
+    assert!(!gather(&mut changes, &mut inbox, &syncs, soon), "nobody came");
+
+    changes.resize_with(LARGEST_BATCH, || match nothing() {
+        Message::Change(change) => change,
+        Message::Synced | Message::Close => unreachable!(),
+    });
+    send(nothing());
+    assert!(!gather(&mut changes, &mut inbox, &syncs, soon), "it is full");
+    assert!(inbox.within(|| soon(0)).is_some());
+
+    send(Message::Close);
+    assert!(inbox.within(|| Duration::from_secs(60)).is_none() && inbox.closed, "the end is not waited for");
+}
