@@ -40,7 +40,9 @@ async fn lock(db: &ClientWrapper, writer: &str) -> Result<bool, Fault> {
 
 /// How far it goes, now that nobody else adds to it.
 async fn last(db: &ClientWrapper, writer: &str) -> Result<Option<Chain>, Fault> {
-    let sql = "SELECT hash FROM audit WHERE writer = $1 ORDER BY seq DESC LIMIT 1";
+    // As in `ends`: by the index of pairs. Who has no row would be given another's.
+    let sql = "SELECT hash FROM (SELECT writer, hash FROM audit WHERE (writer, seq) <= ($1, 9223372036854775807)
+           ORDER BY writer DESC, seq DESC LIMIT 1) AS newest WHERE writer = $1";
     let rows = query(db, sql, &[&writer]).await?;
     rows.first().map(|row| Ok(Chain::resume(writer, hash(row)?))).transpose()
 }

@@ -56,13 +56,16 @@ pub(super) async fn heads(db: &ClientWrapper) -> Result<Heads, Fault> {
 
 /// The last row of each writer, the newest first. There are few writers: one seek for each.
 pub(super) async fn ends(db: &ClientWrapper) -> Result<Vec<Head>, Fault> {
+    // Asked for by writer and ordered by number, the planner may look for the last row from the end of all: it takes rows of
+    // a writer to be everywhere, and reads the whole table for one who has been gone for long. Pairs are found by one index alone.
     let sql = "WITH RECURSIVE w (writer) AS (
            (SELECT writer FROM audit ORDER BY writer LIMIT 1)
            UNION ALL SELECT (SELECT audit.writer FROM audit WHERE audit.writer > w.writer ORDER BY audit.writer LIMIT 1)
            FROM w WHERE w.writer IS NOT NULL)
          SELECT w.writer, head.seq, head.hash FROM w CROSS JOIN LATERAL
-           (SELECT seq, hash FROM audit WHERE audit.writer = w.writer ORDER BY seq DESC LIMIT 1) AS head
-         ORDER BY head.seq DESC";
+           (SELECT audit.seq, audit.hash FROM audit WHERE (audit.writer, audit.seq) <= (w.writer, 9223372036854775807)
+            ORDER BY audit.writer DESC, audit.seq DESC LIMIT 1) AS head
+         WHERE w.writer IS NOT NULL ORDER BY head.seq DESC";
     let read =
         |row: &Row| Ok(Head { writer: get(row, "writer")?, seq: get(row, "seq")?, hash: hex::encode(hash(row)?) });
     query(db, sql, &[]).await?.iter().map(read).collect()

@@ -52,7 +52,7 @@ async fn settled_reads(db: &tokio_postgres::Client, before: (i64, i64)) -> (i64,
     panic!("the server does not tell what it read: {last:?}");
 }
 
-/// Copies the only job so often; planners look at what there is.
+/// Copies the only job so often, and has another writer add as many rows to the record; planners look at what there is.
 async fn multiply(db: &tokio_postgres::Client) {
     let columns: Vec<String> = db
         .query(
@@ -69,7 +69,11 @@ async fn multiply(db: &tokio_postgres::Client) {
     let sql = format!(
         "INSERT INTO jobs (seq, id, subject_key, {columns}) SELECT nextval('jobs_seq'), gen_random_uuid(),
          decode(md5(n::text), 'hex'), {columns} FROM jobs CROSS JOIN generate_series(1, {BACKLOG}) AS n;
-         UPDATE job_counts SET jobs = jobs + {BACKLOG} WHERE state = 0; ANALYZE"
+         UPDATE job_counts SET jobs = jobs + {BACKLOG} WHERE state = 0;
+         INSERT INTO audit (seq, writer, at, event, actor, detail, hash)
+         SELECT last.seq + n, 'another', last.at, last.event, last.actor, last.detail, last.hash
+         FROM (SELECT * FROM audit ORDER BY seq DESC LIMIT 1) AS last CROSS JOIN generate_series(1, {BACKLOG}) AS n;
+         SELECT setval('audit_seq', max(seq)) FROM audit; ANALYZE"
     );
     db.batch_execute(&sql).await.expect("a backlog");
 }
