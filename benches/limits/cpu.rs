@@ -6,6 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// The names of the store's threads that every change goes through.
+pub(crate) const WRITER: [&str; 2] = ["store-writer", "store-sync"];
+
 /// Time on a processor, by the name of the thread.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cpu(BTreeMap<String, Duration>);

@@ -12,6 +12,7 @@ mod config;
 mod cpu;
 mod curves;
 mod drain;
+mod drain_rows;
 mod forged;
 mod growth;
 mod home;
