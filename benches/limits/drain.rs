@@ -32,6 +32,10 @@ const TOO_LONG: Duration = Duration::from_secs(120);
 /// How many times as much at once: the more, the more jobs share a commit, and the less they wait for the disk.
 const TIMES: [usize; 3] = [1, 4, 8];
 
+/// Jobs in hand, for each that may be called, of whoever writes them down: the others wait for the disk
+/// (`src/worker/seats.rs`).
+const IN_HAND: usize = 4;
+
 /// Measures and compares.
 pub(crate) fn measure(runtime: &Runtime, okta: &OktaSandbox, scale: Scale) -> Vec<Line> {
     populate(okta, scale.jobs);
@@ -150,7 +154,8 @@ async fn client(okta: &OktaSandbox, jobs: usize, concurrency: usize, desk: Optio
     let seats = Arc::new(Semaphore::new(concurrency));
     let (before, started) = (Cpu::used(), Watch::start());
     let mut tasks = JoinSet::new();
-    for _ in 0..concurrency * if desk.is_some() { 4 } else { 1 } {
+    let in_hand = if desk.is_some() { IN_HAND * concurrency } else { concurrency };
+    for _ in 0..in_hand {
         let (client, url, next) = (client.clone(), url.clone(), Arc::clone(&next));
         let (desk, seats) = (desk.clone(), Arc::clone(&seats));
         tasks.spawn(async move {

@@ -120,6 +120,7 @@ impl Writer {
 }
 
 fn write(file: &Path, texts: &Texts, steps: &Receiver<Queued>) {
+    // The service's settings, but that each commit syncs by itself.
     let connection = Connection::open(file).expect("a file");
     connection.pragma_update(None, "synchronous", "full").expect("set");
     connection.pragma_update(None, "wal_autocheckpoint", 50_000).expect("set");
