@@ -6,6 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::report::Rounds;
+
 /// The names of the store's threads that every change goes through.
 pub(crate) const WRITER: [&str; 2] = ["store-writer", "store-sync"];
 
@@ -54,6 +56,26 @@ impl Processes {
     pub(crate) fn since(&self, before: &Self) -> Duration {
         let of = |path: &PathBuf| before.0.get(path).copied().unwrap_or_default();
         self.0.iter().map(|(path, time)| time.saturating_sub(of(path))).sum()
+    }
+}
+
+/// What the rounds of one side used for each thing that was done.
+#[derive(Debug, Default)]
+pub(crate) struct Shares {
+    ours: Vec<f64>,
+    server: Vec<f64>,
+}
+
+impl Shares {
+    pub(crate) fn add(&mut self, count: usize, ours: Duration, server: Duration) {
+        let micros = |time: Duration| time.as_secs_f64() * 1e6 / count as f64;
+        self.ours.push(micros(ours));
+        self.server.push(micros(server));
+    }
+
+    pub(crate) fn words(&self) -> String {
+        let [ours, server] = [&self.ours, &self.server].map(|it| Rounds::of(it.clone()).median());
+        format!("CPU {ours:.0} + {server:.0} us")
     }
 }
 

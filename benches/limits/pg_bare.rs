@@ -136,7 +136,8 @@ const END: &str = "UPDATE jobs SET state = 4, lane = severity, wake_at = NULL, o
 /// The rows of the record, as long as the service's.
 const RECORD: &str = "INSERT INTO audit (seq, writer, at, event, job, actor, detail, hash)
      SELECT $2::bigint + b.place, $3::text, 1800000000000000, $4::text, jobs.id, 'system', $5::text,
-       sha256(jobs.subject::bytea) FROM unnest($1::bigint[]) WITH ORDINALITY AS b (seq, place) JOIN jobs USING (seq)";
+       sha256(jobs.subject::bytea) FROM (SELECT unnest($1::bigint[]) AS seq, generate_series(1, cardinality($1)) AS place) AS b
+     JOIN jobs USING (seq)";
 
 const COUNT: &str = "INSERT INTO job_counts (writer, provider, state, jobs)
      VALUES ($1, 'okta', $3, -$2::bigint), ($1, 'okta', $4, $2)

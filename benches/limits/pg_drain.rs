@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 use crate::Scale;
-use crate::cpu::{Cpu, Processes};
+use crate::cpu::{Cpu, Processes, Shares};
 use crate::home::{Home, Kind};
 use crate::pg_bare::{self, Writes};
 use crate::pg_rows::connect;
@@ -42,21 +42,17 @@ struct Cost {
 #[derive(Default)]
 struct Rates {
     rates: Vec<f64>,
-    ours: Vec<f64>,
-    server: Vec<f64>,
+    shares: Shares,
 }
 
 impl Rates {
     fn add(&mut self, jobs: usize, cost: &Cost) {
-        let micros = |time: Duration| time.as_secs_f64() * 1e6 / jobs as f64;
         self.rates.push(jobs as f64 / cost.time.as_secs_f64());
-        self.ours.push(micros(cost.ours));
-        self.server.push(micros(cost.server));
+        self.shares.add(jobs, cost.ours, cost.server);
     }
 
     fn words(&self) -> String {
-        let [rate, ours, server] = [&self.rates, &self.ours, &self.server].map(|it| Rounds::of(it.clone()).median());
-        format!("{rate:.0} jobs/s, CPU {ours:.0} + {server:.0} us")
+        format!("{:.0} jobs/s, {}", Rounds::of(self.rates.clone()).median(), self.shares.words())
     }
 }
 

@@ -78,7 +78,7 @@ impl Pattern {
         let as_text: Vec<String> = columns.iter().map(|(name, _)| format!("quote_nullable({name}::text)")).collect();
         let sql = format!("SELECT {} FROM {table} ORDER BY {} DESC LIMIT 1", as_text.join(", "), columns[0].0);
         let row = db.query_one(&sql, &[]).await.expect("a row");
-        let (mut cells, mut types, mut selected) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut cells, mut arrays, mut selected) = (Vec::new(), Vec::new(), Vec::new());
         for (place, (name, kind)) in columns.iter().enumerate() {
             let value: String = row.get(place);
             let cell = Cell::of(name, kind, &value);
@@ -89,18 +89,16 @@ impl Pattern {
             });
             if let Some(cell) = cell {
                 let element = kind.trim_start_matches('_');
-                types.push((format!("${}::{element}[]", types.len() + 1), format!("c{place}")));
+                arrays.push(format!("unnest(${}::{element}[]) AS c{place}", arrays.len() + 1));
                 cells.push(cell);
             }
         }
         let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
-        let (arrays, places): (Vec<String>, Vec<String>) = types.into_iter().unzip();
         let sql = format!(
-            "INSERT INTO {table} ({}) SELECT {} FROM unnest({}) AS x ({})",
+            "INSERT INTO {table} ({}) SELECT {} FROM (SELECT {}) AS x",
             names.join(", "),
             selected.join(", "),
-            arrays.join(", "),
-            places.join(", ")
+            arrays.join(", ")
         );
         Self { sql, cells }
     }

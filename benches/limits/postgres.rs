@@ -2,11 +2,13 @@
 //! sender share the machine.
 
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
 use crate::Scale;
 use crate::alerts::{Subject, requests};
+use crate::cpu::{Cpu, Processes, Shares};
 use crate::home::{Home, Kind, server};
 use crate::intake::Side;
 use crate::limit::{LARGEST_BATCH, Limit, Queued, Taken};
@@ -31,16 +33,41 @@ pub(crate) fn measure(runtime: &Runtime, scale: Scale) -> Vec<Line> {
     lines
 }
 
+/// What a round came to: what was heard, and what this process and the server used of the processors.
+struct Sent {
+    heard: Heard,
+    ours: Duration,
+    server: Duration,
+}
+
+/// The rounds of one side.
+#[derive(Default)]
+struct Carried {
+    side: Side,
+    shares: Shares,
+}
+
+impl Carried {
+    fn add(&mut self, Sent { heard, ours, server }: Sent) {
+        self.shares.add(heard.accepted, ours, server);
+        self.side.add((heard, 0));
+    }
+
+    fn words(&self) -> String {
+        format!("{}, {}", self.side.words(), self.shares.words())
+    }
+}
+
 fn intake(runtime: &Runtime, kind: &Kind, scale: Scale) -> Vec<Line> {
     let patterns = runtime.block_on(pattern(kind));
-    let [mut one, mut four, mut bare, mut bare_four] = <[Side; 4]>::default();
+    let [mut one, mut four, mut bare, mut bare_four] = <[Carried; 4]>::default();
     for round in 0..scale.rounds {
         for turn in 0..if scale.alone { 1 } else { 4 } {
             match (if scale.alone { 0 } else { round + turn }) % 4 {
-                0 => one.add((runtime.block_on(replicas(kind, 1, scale.alerts)), 0)),
-                1 => four.add((runtime.block_on(replicas(kind, REPLICAS, scale.alerts)), 0)),
-                2 => bare.add((runtime.block_on(bare_handlers(kind, &patterns, 1, scale.alerts)), 0)),
-                _ => bare_four.add((runtime.block_on(bare_handlers(kind, &patterns, REPLICAS, scale.alerts)), 0)),
+                0 => one.add(runtime.block_on(replicas(kind, 1, scale.alerts))),
+                1 => four.add(runtime.block_on(replicas(kind, REPLICAS, scale.alerts))),
+                2 => bare.add(runtime.block_on(bare_handlers(kind, &patterns, 1, scale.alerts))),
+                _ => bare_four.add(runtime.block_on(bare_handlers(kind, &patterns, REPLICAS, scale.alerts))),
             }
         }
     }
@@ -50,22 +77,22 @@ fn intake(runtime: &Runtime, kind: &Kind, scale: Scale) -> Vec<Line> {
         Line::new(&what("1 replica"), beside, one.words(), bare.words()).at_least(
             0.5,
             0.5,
-            Rounds::ratios(&one.rates, &bare.rates),
+            Rounds::ratios(&one.side.rates, &bare.side.rates),
         ),
         Line::new(&what("4 replicas"), beside, four.words(), bare.words()).at_least(
             0.5,
             0.5,
-            Rounds::ratios(&four.rates, &bare.rates),
+            Rounds::ratios(&four.side.rates, &bare.side.rates),
         ),
         Line::new(&what("4 replicas"), "1 replica", four.words(), one.words()).at_least(
             1.0,
             1.0,
-            Rounds::ratios(&four.rates, &one.rates),
+            Rounds::ratios(&four.side.rates, &one.side.rates),
         ),
         Line::new(&what("4 replicas"), "same rows, four bare handlers", four.words(), bare_four.words())
-            .told(Rounds::ratios(&four.rates, &bare_four.rates)),
+            .told(Rounds::ratios(&four.side.rates, &bare_four.side.rates)),
         Line::new(&what("four bare handlers"), "one bare handler", bare_four.words(), bare.words())
-            .told(Rounds::ratios(&bare_four.rates, &bare.rates)),
+            .told(Rounds::ratios(&bare_four.side.rates, &bare.side.rates)),
     ]
 }
 
@@ -77,7 +104,7 @@ async fn pattern(kind: &Kind) -> Patterns {
     patterns
 }
 
-async fn replicas(kind: &Kind, count: usize, alerts: usize) -> Heard {
+async fn replicas(kind: &Kind, count: usize, alerts: usize) -> Sent {
     let home = Home::new(kind).await;
     let mut services = Vec::new();
     for _ in 0..count {
@@ -93,7 +120,7 @@ async fn replicas(kind: &Kind, count: usize, alerts: usize) -> Heard {
 }
 
 /// Each with a thread and a connection of its own, as replicas have them.
-async fn bare_handlers(kind: &Kind, patterns: &Patterns, count: usize, alerts: usize) -> Heard {
+async fn bare_handlers(kind: &Kind, patterns: &Patterns, count: usize, alerts: usize) -> Sent {
     let home = Home::new(kind).await;
     drop(home.open().await);
     let mut limits = Vec::new();
@@ -110,11 +137,12 @@ async fn bare_handlers(kind: &Kind, patterns: &Patterns, count: usize, alerts: u
     heard
 }
 
-async fn send(to: Vec<std::net::SocketAddr>, alerts: usize) -> Heard {
+async fn send(to: Vec<std::net::SocketAddr>, alerts: usize) -> Sent {
     let requests = requests((0..alerts).map(Subject::numbered));
+    let (before, server) = (Cpu::used(), Processes::used("postgres"));
     let heard = tokio::task::spawn_blocking(move || send_among(to, requests)).await.expect("sent");
     assert_eq!(heard.accepted, alerts, "every alert is accepted");
-    heard
+    Sent { heard, ours: Cpu::used().all_since(&before), server: Processes::used("postgres").since(&server) }
 }
 
 /// What was answered is there, or nothing was measured.

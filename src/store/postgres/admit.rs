@@ -129,7 +129,8 @@ async fn guard(flight: &mut Flight<'_>, batch: &[Asked<Admit, Admitted>]) -> Res
     let keys: Vec<&[u8]> = guards.iter().map(|(key, _)| &key[..]).collect();
     let expiries: Vec<Option<i64>> = guards.iter().map(|(_, expiry)| *expiry).collect();
     let sql = "INSERT INTO delivery_guards (key, delivery, expires_at)
-         SELECT g.key, nextval('deliveries_seq'), g.expires_at FROM unnest($1::bytea[], $2::bigint[]) AS g (key, expires_at)
+         SELECT g.key, nextval('deliveries_seq'), g.expires_at FROM (SELECT unnest($1::bytea[]) AS key,
+           unnest($2::bigint[]) AS expires_at) AS g
          ON CONFLICT (key) DO NOTHING RETURNING key, delivery";
     flight.ask(sql, &[&keys, &expiries]).await
 }
@@ -164,7 +165,7 @@ async fn beside(flight: &mut Flight<'_>, batch: &[Asked<Admit, Admitted>]) -> Re
         let keys = batch.iter().map(|asked| asked.what.admission.guard);
         keys.map(|key| [&key[..16], &[end; 16]].concat()).collect()
     };
-    let sql = "SELECT g.key, g.delivery FROM unnest($1::bytea[], $2::bytea[]) AS span (first, last)
+    let sql = "SELECT g.key, g.delivery FROM (SELECT unnest($1::bytea[]) AS first, unnest($2::bytea[]) AS last) AS span
          JOIN delivery_guards g ON g.key BETWEEN span.first AND span.last";
     flight.ask(sql, &[&bound(0), &bound(0xff)]).await
 }
@@ -218,8 +219,10 @@ async fn insert_deliveries(tx: &Tx<'_>, fresh: &[Fresh<'_>], stored: &[Stored]) 
     let sql = "INSERT INTO deliveries (seq, source, delivery_id, received_at, status, reason, headers, body, elements, alerts)
          SELECT d.seq, d.source, d.delivery_id, d.received_at, d.status, d.reason, d.headers, d.body, d.elements,
            d.alerts::bigint[]
-         FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::smallint[], $6::text[], $7::text[], $8::bytea[],
-           $9::text[], $10::text[]) AS d (seq, source, delivery_id, received_at, status, reason, headers, body, elements, alerts)";
+         FROM (SELECT unnest($1::bigint[]) AS seq, unnest($2::text[]) AS source, unnest($3::text[]) AS delivery_id,
+           unnest($4::bigint[]) AS received_at, unnest($5::smallint[]) AS status, unnest($6::text[]) AS reason,
+           unnest($7::text[]) AS headers, unnest($8::bytea[]) AS body, unnest($9::text[]) AS elements,
+           unnest($10::text[]) AS alerts) AS d";
     tx.later(
         sql,
         &[

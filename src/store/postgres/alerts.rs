@@ -196,9 +196,11 @@ async fn insert_alerts(flight: &mut Flight<'_>, first: &BTreeMap<Key, Named<'_>>
            reason, delivery, skipped)
          SELECT nextval('alerts_seq'), a.id, a.guard, a.issuer, a.source, a.external_id, a.kind, a.severity, a.occurred_at,
            a.received_at, a.reason, coalesce(a.delivery, ours.delivery), a.skipped
-         FROM unnest($1::uuid[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::text[],
-           $7::smallint[], $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::text[], $13::bytea[])
-           AS a (id, guard, issuer, source, external_id, kind, severity, occurred_at, received_at, reason, delivery, skipped, key)
+         FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::bytea[]) AS guard, unnest($3::text[]) AS issuer,
+           unnest($4::text[]) AS source, unnest($5::text[]) AS external_id, unnest($6::text[]) AS kind,
+           unnest($7::smallint[]) AS severity, unnest($8::bigint[]) AS occurred_at,
+           unnest($9::bigint[]) AS received_at, unnest($10::text[]) AS reason, unnest($11::bigint[]) AS delivery,
+           unnest($12::text[]) AS skipped, unnest($13::bytea[]) AS key) AS a
          LEFT JOIN delivery_guards AS ours ON ours.key = a.key AND ours.xmin = pg_current_xact_id()::xid
          WHERE a.delivery IS NOT NULL OR ours.delivery IS NOT NULL
          ON CONFLICT (guard) DO UPDATE SET guard = excluded.guard RETURNING seq, id, guard";
@@ -269,8 +271,8 @@ async fn queued(flight: &mut Flight<'_>, people: &[Person]) -> Result<Seat, Faul
     let keys: Vec<&[u8]> = people.iter().map(|(key, ..)| &key[..]).collect();
     let providers: Vec<&str> = people.iter().map(|(_, provider, _)| provider.as_str()).collect();
     let dry: Vec<bool> = people.iter().map(|(.., dry)| *dry).collect();
-    let sql = "SELECT p.place, found.* FROM unnest($1::bytea[], $2::text[], $3::boolean[]) WITH ORDINALITY
-           AS p (key, provider, dry_run, place)
+    let sql = "SELECT p.place, found.* FROM (SELECT unnest($1::bytea[]) AS key, unnest($2::text[]) AS provider,
+           unnest($3::boolean[]) AS dry_run, generate_series(1, cardinality($1)::bigint) AS place) AS p
          CROSS JOIN LATERAL (SELECT jobs.seq, jobs.id, jobs.request, jobs.rules, jobs.severity, jobs.traces
            FROM (SELECT seq FROM jobs WHERE subject_key = p.key AND state = 0 ORDER BY seq DESC LIMIT 50) AS latest
            JOIN jobs ON jobs.seq = latest.seq WHERE jobs.state = 0 AND jobs.provider = p.provider
@@ -429,8 +431,8 @@ pub(super) async fn write(tx: &Tx<'_>, plan: &Plan<'_>) -> Result<(), Fault> {
 
 async fn move_alerts(tx: &Tx<'_>, plan: &Plan<'_>) -> Result<(), Fault> {
     if !plan.moved.is_empty() {
-        let sql =
-            "UPDATE alerts SET delivery = m.delivery FROM unnest($1::bigint[], $2::bigint[]) AS m (alert, delivery)
+        let sql = "UPDATE alerts SET delivery = m.delivery FROM (SELECT unnest($1::bigint[]) AS alert,
+               unnest($2::bigint[]) AS delivery) AS m
              WHERE alerts.seq = m.alert AND NOT EXISTS (SELECT 1 FROM alert_jobs WHERE alert_jobs.alert = m.alert)";
         let (alerts, deliveries): (Vec<i64>, Vec<i64>) = plan.moved.iter().copied().unzip();
         tx.later(sql, &[&alerts, &deliveries]).await?;
@@ -440,8 +442,8 @@ async fn move_alerts(tx: &Tx<'_>, plan: &Plan<'_>) -> Result<(), Fault> {
 
 async fn insert_links(tx: &Tx<'_>, plan: &Plan<'_>) -> Result<(), Fault> {
     if !plan.new_links.is_empty() {
-        let sql =
-            "INSERT INTO alert_jobs (alert, key, job) SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bigint[])";
+        let sql = "INSERT INTO alert_jobs (alert, key, job) SELECT unnest($1::bigint[]), unnest($2::bytea[]),
+               unnest($3::bigint[])";
         let alerts: Vec<i64> = plan.new_links.iter().map(|(alert, ..)| *alert).collect();
         let keys: Vec<&[u8]> = plan.new_links.iter().map(|(_, key, _)| &key[..]).collect();
         let jobs: Vec<i64> = plan.new_links.iter().map(|(.., job)| *job).collect();
@@ -467,8 +469,8 @@ async fn update(tx: &Tx<'_>, plan: &Plan<'_>) -> Result<(), Fault> {
     let sql =
         "UPDATE jobs SET severity = c.severity, lane = c.severity, proof = NULL, wake_at = least(jobs.wake_at, $5),
          request = c.request, rules = c.rules, absence = NULL, created_at = $5, held_total = 0, traces = c.traces
-         FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[], $6::text[])
-           AS c (seq, severity, request, rules, traces)
+         FROM (SELECT unnest($1::bigint[]) AS seq, unnest($2::smallint[]) AS severity, unnest($3::text[]) AS request,
+           unnest($4::text[]) AS rules, unnest($6::text[]) AS traces) AS c
          WHERE jobs.seq = c.seq";
     tx.later(sql, &[&rows, &severities, &requests, &rules, &tx.steady, &traces]).await
 }
@@ -502,10 +504,12 @@ async fn insert(tx: &Tx<'_>, plan: &Plan<'_>) -> Result<(), Fault> {
            n.subject, n.subject_key, n.request, n.rules, n.hold_reason, n.dead_reason, n.note,
            CASE WHEN n.state = 3 THEN $1::bigint END, CASE WHEN n.state = 5 THEN $2::bigint END, n.received_at, n.occurred_at,
            n.alert_id, n.source, n.traces
-         FROM unnest($3::bigint[], $4::uuid[], $5::text[], $6::smallint[], $7::smallint[], $8::boolean[], $9::text[],
-           $10::bytea[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bigint[], $17::bigint[],
-           $18::uuid[], $19::text[], $20::text[]) AS n (seq, id, provider, state, severity, dry_run, subject, subject_key, request, rules,
-           hold_reason, dead_reason, note, received_at, occurred_at, alert_id, source, traces)";
+         FROM (SELECT unnest($3::bigint[]) AS seq, unnest($4::uuid[]) AS id, unnest($5::text[]) AS provider,
+           unnest($6::smallint[]) AS state, unnest($7::smallint[]) AS severity, unnest($8::boolean[]) AS dry_run,
+           unnest($9::text[]) AS subject, unnest($10::bytea[]) AS subject_key, unnest($11::text[]) AS request,
+           unnest($12::text[]) AS rules, unnest($13::text[]) AS hold_reason, unnest($14::text[]) AS dead_reason,
+           unnest($15::text[]) AS note, unnest($16::bigint[]) AS received_at, unnest($17::bigint[]) AS occurred_at,
+           unnest($18::uuid[]) AS alert_id, unnest($19::text[]) AS source, unnest($20::text[]) AS traces) AS n";
     tx.later(
         sql,
         &[

@@ -206,7 +206,7 @@ async fn hold(tx: &mut Tx<'_>, intent: &Intent, words: &str) -> Result<Bound, Fa
 async fn alone(flight: &mut Flight<'_>, batch: &[Asked<Intent, Bound>]) -> Result<Seat, Fault> {
     let rows: Vec<i64> = batch.iter().map(|asked| asked.what.row).collect();
     let accounts: Vec<&str> = batch.iter().map(|asked| asked.what.account.as_str()).collect();
-    let sql = "SELECT b.seq FROM unnest($1::bigint[], $2::text[]) AS b (seq, account)
+    let sql = "SELECT b.seq FROM (SELECT unnest($1::bigint[]) AS seq, unnest($2::text[]) AS account) AS b
          WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.account_id = b.account AND jobs.seq <> b.seq)";
     flight.ask(sql, &[&rows, &accounts]).await
 }
@@ -233,7 +233,8 @@ fn without_shared(
 const CALLS: &str = "UPDATE jobs SET account_id = b.account, repeated = jobs.repeated + (jobs.call_open > 0)::integer,
      call_open = b.fence, counted = jobs.counted OR $6, proof = coalesce(b.proof, jobs.proof),
      absence = CASE jobs.absence WHEN 'account' THEN NULL ELSE jobs.absence END
-     FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[]) AS b (seq, fence, account, proof)
+     FROM (SELECT unnest($1::bigint[]) AS seq, unnest($2::integer[]) AS fence, unnest($3::text[]) AS account,
+       unnest($4::text[]) AS proof) AS b
      WHERE jobs.seq = b.seq AND jobs.attempts = b.fence AND jobs.state = 1 AND coalesce(jobs.wake_at, 0) > $5
      AND coalesce(jobs.account_id, b.account) = b.account";
 

@@ -105,7 +105,8 @@ async fn next_in_turn(flight: &mut Flight<'_>, request: &Request, now: Option<i6
     let sql = "WITH clock AS MATERIALIZED (
            SELECT coalesce($2::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now),
          due AS MATERIALIZED (
-           SELECT heads.seq, lanes.lane, lanes.patience FROM unnest($3::smallint[], $4::bigint[]) AS lanes (lane, patience)
+           SELECT heads.seq, lanes.lane, lanes.patience FROM (SELECT unnest($3::smallint[]) AS lane,
+             unnest($4::bigint[]) AS patience) AS lanes
            CROSS JOIN LATERAL (SELECT j.seq FROM jobs j WHERE j.provider = $1 AND j.lane = lanes.lane
              AND j.wake_at <= (SELECT now FROM clock) ORDER BY j.wake_at LIMIT $5) AS heads
            WHERE NOT EXISTS (SELECT 1 FROM gates WHERE opened_at IS NULL AND gates.provider = $1)
@@ -181,7 +182,8 @@ async fn lease(tx: &Tx<'_>, found: &[Found], records: &[Option<i64>], lease: Dur
     let rows: Vec<i64> = found.iter().map(|found| found.claim.row).collect();
     let attempts: Vec<i32> = found.iter().map(|found| fence(found.claim.attempt)).collect();
     let sql = "UPDATE jobs SET state = 1, lane = 6, wake_at = $4, attempts = c.attempt, record = coalesce(c.record, jobs.record)
-         FROM unnest($1::bigint[], $2::integer[], $3::bigint[]) AS c (seq, attempt, record) WHERE jobs.seq = c.seq";
+         FROM (SELECT unnest($1::bigint[]) AS seq, unnest($2::integer[]) AS attempt,
+           unnest($3::bigint[]) AS record) AS c WHERE jobs.seq = c.seq";
     tx.later(sql, &[&rows, &attempts, &records, &tx.steady.saturating_add(micros(lease))]).await
 }
 
@@ -213,7 +215,8 @@ pub(super) async fn renew(tx: &Tx<'_>, renewal: &Renewal) -> Result<Vec<bool>, F
     }
     let rows: Vec<i64> = renewal.claims.iter().map(|(row, _)| *row).collect();
     let fences: Vec<i32> = renewal.claims.iter().map(|(_, attempt)| fence(*attempt)).collect();
-    let sql = "UPDATE jobs SET wake_at = $3 FROM unnest($1::bigint[], $2::integer[]) AS c (seq, fence)
+    let sql = "UPDATE jobs SET wake_at = $3 FROM (SELECT unnest($1::bigint[]) AS seq,
+           unnest($2::integer[]) AS fence) AS c
          WHERE jobs.seq = c.seq AND jobs.attempts = c.fence AND jobs.state = 1 RETURNING jobs.seq, jobs.attempts";
     let until = tx.steady.saturating_add(micros(renewal.lease));
     let ours = tx.query(sql, &[&rows, &fences, &until]).await?;

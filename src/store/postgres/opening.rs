@@ -69,15 +69,15 @@ pub(super) struct Opening<'a> {
 /// In the order of the keys, and that of the record first.
 const LOCKS: &str =
     "SELECT CASE key WHEN $2::bigint THEN pg_advisory_xact_lock_shared(key) ELSE pg_advisory_xact_lock(key) END
-     FROM unnest($1::bigint[]) AS key";
+     FROM (SELECT unnest($1::bigint[]) AS key) AS keys";
 
 const ROWS: &str = "SELECT seq, attempts, state, wake_at, record, account_id FROM jobs
      WHERE seq = ANY($1) OR (account_id = ANY($2) AND state IN (0, 1, 2, 3)) ORDER BY seq FOR UPDATE";
 
 /// The server's time, unless a test gave us one, and numbers. Nearly every change is told in the record.
 const NOW: &str = "SELECT coalesce($1::bigint, server.t) AS wall, coalesce($2::bigint, server.t) AS steady,
-       nextval('audit_seq') AS first, ARRAY(SELECT nextval('jobs_seq') FROM generate_series(1, $3::bigint)) AS jobs,
-       ARRAY(SELECT nextval('budget_people_seq') FROM generate_series(1, $4::bigint)) AS people
+       nextval('audit_seq') AS first, ARRAY(SELECT nextval('jobs_seq') FROM (SELECT generate_series(1, $3::bigint)) AS each) AS jobs,
+       ARRAY(SELECT nextval('budget_people_seq') FROM (SELECT generate_series(1, $4::bigint)) AS each) AS people
      FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS t) AS server";
 
 impl<'a> Opening<'a> {

@@ -216,7 +216,8 @@ pub(super) async fn approve(tx: &mut Tx<'_>, jobs: &[Found], actor: &Actor, cons
          FROM audit WHERE audit.seq = jobs.record), false),
          past_budget = past_budget OR coalesce(hold_reason = 'budget', false),
          proof = NULL, proving = false, lane = severity, hold_reason = NULL, held_total = held_total + b.held,
-         held_since = NULL FROM unnest($1::bigint[], $2::bigint[]) AS b (row, held) WHERE jobs.seq = b.row";
+         held_since = NULL FROM (SELECT unnest($1::bigint[]) AS row,
+           unnest($2::bigint[]) AS held) AS b WHERE jobs.seq = b.row";
     tx.execute(sql, &[&rows(jobs), &held, &tx.steady, &account_id]).await?;
     let detail = json!({"reason": consent.reason, "account_id": account_id});
     for job in jobs {

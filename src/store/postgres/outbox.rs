@@ -259,7 +259,8 @@ impl Messages {
         }
         let sql = "INSERT INTO outbox (id, target, kind, body, made_at, created_at, due_at)
              SELECT m.id, m.target, m.kind, m.body, $5::bigint, $6::bigint, $5::bigint
-             FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS m (id, target, kind, body)";
+             FROM (SELECT unnest($1::text[]) AS id, unnest($2::text[]) AS target, unnest($3::text[]) AS kind,
+               unnest($4::text[]) AS body) AS m";
         let Self { ids, targets, kinds, bodies } = self;
         tx.execute(sql, &[ids, targets, kinds, bodies, &tx.steady, &tx.moment.wall]).await?;
         Ok(())

@@ -147,11 +147,11 @@ async fn write(tx: &Tx<'_>, written: &Written) -> Result<(), Fault> {
     }
     let sql = "WITH people AS (INSERT INTO budget_people (seq, accounts, names, budgets, untils, until)
              SELECT p.seq, p.accounts, p.names, p.budgets::bigint[], p.untils::bigint[], p.until
-             FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::bigint[])
-               AS p (seq, accounts, names, budgets, untils, until)),
-           names AS (INSERT INTO budget_names (name, person) SELECT * FROM unnest($7::bytea[], $8::bigint[])
+             FROM (SELECT unnest($1::bigint[]) AS seq, unnest($2::text[]) AS accounts, unnest($3::bytea[]) AS names,
+               unnest($4::text[]) AS budgets, unnest($5::text[]) AS untils, unnest($6::bigint[]) AS until) AS p),
+           names AS (INSERT INTO budget_names (name, person) SELECT unnest($7::bytea[]), unnest($8::bigint[])
              ON CONFLICT (name) DO NOTHING)
-         INSERT INTO budget_totals (budget, used) SELECT * FROM unnest($9::bigint[], $10::bigint[])
+         INSERT INTO budget_totals (budget, used) SELECT unnest($9::bigint[]), unnest($10::bigint[])
          ON CONFLICT (budget) DO UPDATE SET used = budget_totals.used + excluded.used";
     let Written { people, accounts, kept, budgets, untils, first, names, named, .. } = written;
     tx.later(sql, &[people, accounts, kept, budgets, untils, first, names, named, &totals, &added]).await

@@ -41,7 +41,7 @@ pub(super) async fn heads(db: &ClientWrapper) -> Result<Heads, Fault> {
     let sealed_to = |head: &Head| seal.as_ref().and_then(|seal| Some(seal.head(&head.writer)?.seq)).unwrap_or_default();
     let (writers, sealed): (Vec<&str>, Vec<i64>) =
         heads.iter().map(|head| (head.writer.as_str(), sealed_to(head))).unzip();
-    let sql = "SELECT EXISTS (SELECT 1 FROM unnest($1::text[], $2::bigint[]) AS sealed (writer, seq)
+    let sql = "SELECT EXISTS (SELECT 1 FROM (SELECT unnest($1::text[]) AS writer, unnest($2::bigint[]) AS seq) AS sealed
          JOIN audit ON audit.writer = sealed.writer AND audit.seq > sealed.seq WHERE audit.event <> 'sealed') AS is_changed";
     let rows = query(db, sql, &[&writers, &sealed]).await?;
     let is_changed = rows.first().map_or(Ok(false), |row| get(row, "is_changed"))?;

@@ -101,11 +101,13 @@ async fn write(tx: &Tx<'_>, written: &[Written<'_>]) -> Result<(), Fault> {
          proving = e.proving, account_id = CASE WHEN e.nobody THEN NULL ELSE coalesce(e.account, jobs.account_id) END,
          note = e.note, held_since = e.held_since, finished_at = e.finished_at,
          call_open = CASE WHEN jobs.call_open = e.fence AND NOT e.unknown THEN 0 ELSE jobs.call_open END
-         FROM unnest($1::bigint[], $2::integer[], $3::smallint[], $4::bigint[], $5::boolean[], $6::text[], $7::text[],
-           $8::text[], $9::text[], $10::bigint[], $11::boolean[], $12::text[], $13::boolean[], $14::boolean[], $15::text[],
-           $16::text[], $17::bigint[], $18::bigint[], $19::boolean[]) AS e (seq, fence, state, wake_at, failed, absent,
-           hold_reason, dead_reason, outcome, record, said_yes, proof, proving, nobody, account, note, held_since,
-           finished_at, unknown)
+         FROM (SELECT unnest($1::bigint[]) AS seq, unnest($2::integer[]) AS fence, unnest($3::smallint[]) AS state,
+           unnest($4::bigint[]) AS wake_at, unnest($5::boolean[]) AS failed, unnest($6::text[]) AS absent,
+           unnest($7::text[]) AS hold_reason, unnest($8::text[]) AS dead_reason, unnest($9::text[]) AS outcome,
+           unnest($10::bigint[]) AS record, unnest($11::boolean[]) AS said_yes, unnest($12::text[]) AS proof,
+           unnest($13::boolean[]) AS proving, unnest($14::boolean[]) AS nobody, unnest($15::text[]) AS account,
+           unnest($16::text[]) AS note, unnest($17::bigint[]) AS held_since, unnest($18::bigint[]) AS finished_at,
+           unnest($19::boolean[]) AS unknown) AS e
          WHERE jobs.seq = e.seq AND jobs.attempts = e.fence AND jobs.state = 1";
     let state = |it: &Written<'_>| i16::try_from(it.change.state).unwrap_or(i16::MAX);
     tx.later(

@@ -308,11 +308,11 @@ fn places_of(blocks: &[Row]) -> Result<VecDeque<i64>, Fault> {
 }
 
 const ENTRIES: &str = "INSERT INTO audit (writer, seq, at, event, job, alert, actor, detail, hash, earlier)
-     SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::uuid[], $6::uuid[], $7::text[],
-     $8::text[], $9::bytea[], $10::bigint[])";
+     SELECT $1, unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::text[]), unnest($5::uuid[]),
+       unnest($6::uuid[]), unnest($7::text[]), unnest($8::text[]), unnest($9::bytea[]), unnest($10::bigint[])";
 
 const COUNTS: &str = "INSERT INTO job_counts (writer, provider, state, jobs)
-     SELECT $1, * FROM unnest($2::text[], $3::smallint[], $4::bigint[])
+     SELECT $1, unnest($2::text[]), unnest($3::smallint[]), unnest($4::bigint[])
      ON CONFLICT (writer, provider, state) DO UPDATE SET jobs = job_counts.jobs + excluded.jobs";
 
 /// Rows of the record, column by column.
