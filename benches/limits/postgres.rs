@@ -110,13 +110,13 @@ async fn replicas(kind: &Kind, count: usize, alerts: usize) -> Sent {
     for _ in 0..count {
         services.push(Service::taking_in(&home.url()).await);
     }
-    let heard = send(services.iter().map(|service| service.addresses.alerts).collect(), alerts).await;
+    let sent = send(services.iter().map(|service| service.addresses.alerts).collect(), alerts).await;
     for service in services {
         service.stop().await;
     }
     demand_rows(&home, alerts).await;
     home.end().await;
-    heard
+    sent
 }
 
 /// Each with a thread and a connection of its own, as replicas have them.
@@ -128,13 +128,13 @@ async fn bare_handlers(kind: &Kind, patterns: &Patterns, count: usize, alerts: u
         let (url, patterns, after) = (home.url(), patterns.clone(), number as i64 * APART);
         limits.push(Limit::over(move |taken| write(&url, &patterns, after, taken)).await);
     }
-    let heard = send(limits.iter().map(|limit| limit.address).collect(), alerts).await;
+    let sent = send(limits.iter().map(|limit| limit.address).collect(), alerts).await;
     for limit in limits {
         limit.stop().await;
     }
     demand_rows(&home, alerts).await;
     home.end().await;
-    heard
+    sent
 }
 
 async fn send(to: Vec<std::net::SocketAddr>, alerts: usize) -> Sent {

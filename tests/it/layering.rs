@@ -152,6 +152,27 @@ fn every_file_says_what_it_is_for() {
     assert!(silent.is_empty(), "these files do not open with `//!`: {}", silent.join(", "));
 }
 
+/// `store/postgres/flight.rs` says why.
+#[test]
+fn no_statement_has_postgresql_copy_every_column_first() {
+    let takes_several = |call: &str| {
+        let arguments = call.split(')').next().unwrap_or_default();
+        arguments.contains('$') && arguments.contains(',')
+    };
+    let (mut calls, mut slow) = (0, Vec::new());
+    for (file, text) in sources().into_iter().filter(|(file, _)| file.starts_with("store/postgres/")) {
+        for call in text.split("unnest(").skip(1) {
+            calls += 1;
+            slow.extend(takes_several(call).then(|| file.clone()));
+        }
+    }
+    assert!(calls > 50, "{calls} uses of unnest are found");
+    assert!(
+        slow.is_empty(),
+        "an `unnest` of several parameters, in {slow:?}; give each its own in the list of a SELECT"
+    );
+}
+
 #[test]
 fn a_forbidden_stage_is_found_wherever_it_is_named() {
     for text in [

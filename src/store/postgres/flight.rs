@@ -3,8 +3,8 @@
 //! They are carried out in the order in which they were added, each with what those before it did. Every one is prepared
 //! before the first one leaves, so none overtakes another where a connection is new.
 //!
-//! Rows are handed over as columns, one array each. `unnest` stands in the list of a SELECT and not behind FROM: there the server
-//! walks all arrays in step, here it first copies each into a store of its own (18 columns of 12 rows: 0.04 ms and 0.09 ms).
+//! Rows are handed over as columns, one array each, with an `unnest` for each in the list of a SELECT: the server walks all arrays
+//! in step. Behind FROM it would first copy each into a store of its own (18 columns of 12 rows: 0.09 ms instead of 0.04).
 
 use std::fmt;
 

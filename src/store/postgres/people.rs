@@ -164,7 +164,7 @@ async fn extend(tx: &Tx<'_>, person: i64, uses: &[Use]) -> Result<(), Fault> {
     let sql = "UPDATE budget_people p SET (budgets, untils, until) = (
            SELECT array_agg(u.budget), array_agg(u.until), min(u.until) FROM (
              SELECT budget, max(until) AS until FROM (SELECT * FROM unnest(p.budgets, p.untils) UNION ALL
-               SELECT * FROM unnest($2::bigint[], $3::bigint[])) AS known (budget, until) GROUP BY budget) AS u)
+               SELECT unnest($2::bigint[]), unnest($3::bigint[])) AS known (budget, until) GROUP BY budget) AS u)
          WHERE p.seq = $1";
     tx.later(sql, &[&person, &budgets, &untils]).await
 }
